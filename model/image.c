@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layers, diff_ids and history come from two documents of one publisher and
+ * need not agree in number: every step from one to the other is checked.
+ */
+#include "model/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/error.h"
+
+void image_release(struct image *image)
+{
+	descriptor_release(&image->config);
+	descriptors_free(image->layers, image->layer_count);
+	free(image->artifact_type);
+	descriptor_release(&image->subject);
+	annotations_release(&image->annotations);
+	image_config_release(&image->parsed);
+	*image = (struct image){ 0 };
+}
+
+const struct history_entry *image_layer_history(const struct image *image, size_t layer)
+{
+	const struct image_config *config = &image->parsed;
+
+	if (layer >= image->layer_count)
+		return NULL;
+	for (size_t i = 0; i < config->history_count; i++)
+		if (!config->history[i].is_empty_layer && layer-- == 0)
+			return &config->history[i];
+	return NULL;
+}
+
+/* config.md, "Layer ChainID": over the texts, not over the bytes they name. */
+int image_chain_id(struct digest *ret, const struct image *image, size_t layer, struct error *err)
+{
+	const struct image_config *config = &image->parsed;
+	char text[2 * DIGEST_TEXT_MAX];
+	struct digest chain;
+
+	if (layer >= config->diff_id_count)
+		return error_set(err, EINVAL, "layer %zu has no diff_id: the config names %zu",
+			layer + 1, config->diff_id_count);
+	chain = config->diff_ids[0];
+	for (size_t i = 1; i <= layer; i++) {
+		char above[DIGEST_TEXT_MAX], diff_id[DIGEST_TEXT_MAX];
+		int len, rc;
+
+		len = snprintf(text, sizeof text, "%s %s", digest_format(&chain, above),
+			digest_format(&config->diff_ids[i], diff_id));
+		rc = digest_of(&chain, DIGEST_SHA256, text, (size_t)len, err);
+		if (rc)
+			return rc;
+	}
+	*ret = chain;
+	return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal -- what the parsers and writers of documents share.  Nobody
+ * outside model/ includes this.
+ *
+ * Parsers take members as the json.h getters do: absent and null are the
+ * same.  On failure they leave *ret as it was.
+ */
+#ifndef MODEL_INTERNAL_H
+#define MODEL_INTERNAL_H
+
+#include "model/descriptor.h"
+#include "model/image.h"
+
+struct json_object;
+
+/* More than any tool writes; each bounds what one small member can make us allocate. */
+enum {
+	DESCRIPTOR_URLS_MAX = 256,
+	PLATFORM_FEATURES_MAX = 256,
+};
+
+/* Length of the well-formed UTF-8 sequence (RFC 3629) at the start of bytes, or 0. */
+size_t utf8_sequence(const void *bytes, size_t len);
+
+/* A copy of a NULL-terminated list; NULL gives NULL. */
+int strings_copy(char ***ret, char **from, struct error *err);
+
+/* parse.c: what manifests, indexes and configs have in common. */
+int parse_digest(
+	struct digest *ret, struct json_object *object, const char *name, struct error *err);
+/* A string; absent is "". */
+int parse_text(char **ret, struct json_object *object, const char *name, struct error *err);
+int parse_platform(struct platform *ret, struct json_object *object, struct error *err);
+int parse_annotations(struct annotations *ret, struct json_object *object, struct error *err);
+int parse_descriptor(struct descriptor *ret, struct json_object *object, struct error *err);
+/* Sets *ret_has only when the member "subject" is there. */
+int parse_subject(
+	struct descriptor *ret, bool *ret_has, struct json_object *object, struct error *err);
+/* An array of descriptors; -EFBIG when there are more than max. */
+int parse_descriptors(struct descriptor **ret, size_t *ret_count, struct json_object *object,
+	const char *name, size_t max, struct error *err);
+void descriptors_free(struct descriptor *descriptors, size_t count);
+
+/* document.c: parses the text and says what it is. */
+int document_parse(struct json_object **ret, enum document_kind *ret_kind,
+	const char *announced_type, const char *bytes, size_t len, struct error *err);
+/* The same for a caller who has been told the kind: another one is -EIO. */
+int document_parse_as(struct json_object **ret, enum document_kind kind, const char *bytes,
+	size_t len, struct error *err);
+/* -EFBIG when a document of len bytes is not worth reading. */
+int document_check_size(size_t len, struct error *err);
+
+void image_config_release(struct image_config *config);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json -- strict reading on top of json-c.  Private to parsers: only .c files
+ * include this, and json-c's types go no further.
+ *
+ * json-c alone accepts single quotes, NaN, raw control characters, duplicate
+ * keys and silently saturated numbers.  json_parse() takes RFC 8259 and nothing
+ * else, whole and once, at most JSON_DEPTH_MAX deep, no duplicate keys; the
+ * text is an object or an array.
+ */
+#ifndef MODEL_JSON_H
+#define MODEL_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct json_object;
+
+/* *ret is owned: json_object_put().  -EIO for malformed text, -EFBIG for one with so
+ * many containers or values that its tree would take hundreds of MiB. */
+int json_parse(struct json_object **ret, const char *bytes, size_t len, struct error *err);
+void json_putp(struct json_object **object); /* for CLEANUP */
+
+/* Members by name.  Absent and null are the same: 0 and *ret untouched
+ * (callers preset it); of another type: -EIO, naming the member. */
+int json_get_object(
+	struct json_object *object, const char *name, struct json_object **ret, struct error *err);
+int json_get_array(
+	struct json_object *object, const char *name, struct json_object **ret, struct error *err);
+/* *ret is a fresh copy, owned by the caller; NUL inside the string is -EIO. */
+int json_get_string(struct json_object *object, const char *name, char **ret, struct error *err);
+/* An integer from 0 to INT64_MAX, written as one (no fraction, no exponent). */
+int json_get_size(struct json_object *object, const char *name, uint64_t *ret, struct error *err);
+int json_get_bool(struct json_object *object, const char *name, bool *ret, struct error *err);
+/* An array of strings as a NULL-terminated list; at most max of them. */
+int json_get_strings(
+	struct json_object *object, const char *name, char ***ret, size_t max, struct error *err);
+void strings_free(char **strings);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reference -- HOST/REPOSITORY:TAG@DIGEST, by the distribution grammar.
+ *
+ * The predicates decide without allocation whether a name can exist at all,
+ * so that lookups of ".git" or "HEAD/" never become a request.
+ * Source: distribution reference/regexp.go; OCI distribution-spec spec.md "Pulling manifests".
+ */
+#ifndef MODEL_REFERENCE_H
+#define MODEL_REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/digest.h"
+
+enum {
+	REPOSITORY_MAX = 255, /* bytes of a whole repository name */
+	TAG_MAX = 128,
+};
+
+/* One path component of a repository name: [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*  */
+bool repository_component_is_valid(const char *text, size_t len);
+bool repository_is_valid(const char *text); /* components joined by '/' */
+bool tag_is_valid(const char *text);
+/* Does the first component name a host: has '.' or ':' or is "localhost". */
+bool reference_is_host(const char *text, size_t len);
+
+struct reference {
+	char *host;           /* never NULL after a parse: Docker Hub is "docker.io" */
+	char *repository;     /* "library/debian"; "" when only a host was given */
+	char *tag;            /* NULL when absent */
+	struct digest digest; /* not set when absent */
+	bool is_directory;    /* ended in '/': a directory of repositories (repository may be "") */
+};
+
+/* Parses what follows "docker://".  -EINVAL, with a text for people. */
+int reference_parse(struct reference *ret, const char *text, struct error *err);
+void reference_release(struct reference *reference);
+
+#endif
