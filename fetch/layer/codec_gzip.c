@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A span starts at a member, or between two deflate blocks with the 32 KiB before as its
+ * window.
+ *
+ * zlib is asked to stop between blocks only when the current span is long enough.
+ * Before that it runs on to exactly that length; it may then have passed a block's end
+ * or not, depending on where the input was split.  So that spans depend on nothing but
+ * the blob, a block that ends exactly there does not count.
+ */
+#include "fetch/layer/internal.h"
+
+struct gzip_codec {
+	struct codec base;
+	struct gunzip gunzip;
+	uint8_t window[SPAN_WINDOW];
+};
+
+static struct gzip_codec *gzip_codec(struct codec *codec)
+{
+	return container_of(codec, struct gzip_codec, base);
+}
+
+/* Where the next bytes go, and whether to look out for blocks. */
+static uint8_t *gzip_room(const struct codec *codec, size_t *ret_room, bool *ret_blocks)
+{
+	const struct cutter *cutter = codec->cutter;
+	uint8_t *out = cutter_room(codec->cutter, ret_room);
+
+	*ret_blocks = cutter->span.in_spool || cutter->span.plain_len >= cutter->span_min;
+	if (!*ret_blocks)
+		*ret_room = cutter->span_min - cutter->span.plain_len;
+	return out;
+}
+
+static int at_block(struct gzip_codec *gzip, struct error *err)
+{
+	struct cutter *cutter = gzip->base.cutter;
+	unsigned unused = (unsigned)gzip->gunzip.z.data_type & 7; /* bits of the last byte */
+	struct span start = {
+		.stored_offset = gzip->gunzip.offset - (unused ? 1 : 0),
+		.start = SPAN_DEFLATE,
+		.bits = (uint8_t)(unused ? 8 - unused : 0),
+	};
+	uInt window_len = 0;
+
+	if (!cutter->span.in_spool && cutter->span.plain_len == cutter->span_min)
+		return 0;
+	(void)inflateGetDictionary(&gzip->gunzip.z, gzip->window, &window_len);
+	return cutter_boundary(cutter, &start, gzip->gunzip.offset, gzip->window, window_len, err);
+}
+
+static int at_member(struct gzip_codec *gzip, struct error *err)
+{
+	struct span start = { .stored_offset = gzip->gunzip.offset, .start = SPAN_GZIP };
+
+	return cutter_boundary(gzip->base.cutter, &start, gzip->gunzip.offset, NULL, 0, err);
+}
+
+static int gzip_feed(struct codec *codec, struct bytes in, struct error *err)
+{
+	struct gzip_codec *gzip = gzip_codec(codec);
+	size_t room, n;
+	bool stop_at_blocks;
+	int event, rc;
+
+	do {
+		uint8_t *out = gzip_room(codec, &room, &stop_at_blocks);
+
+		event = gunzip_step(&gzip->gunzip, &in, out, room, stop_at_blocks, &n, err);
+		if (event < 0)
+			return event;
+		rc = cutter_put(codec->cutter, n, err);
+		if (!rc && event == GUNZIP_BLOCK)
+			rc = at_block(gzip, err);
+		if (!rc && event == GUNZIP_MEMBER)
+			rc = at_member(gzip, err);
+	} while (!rc && (in.left || n == room || event == GUNZIP_BLOCK));
+	return rc;
+}
+
+static int gzip_finish(struct codec *codec, struct error *err)
+{
+	struct gzip_codec *gzip = gzip_codec(codec);
+	int rc;
+
+	rc = gunzip_finish(&gzip->gunzip, err);
+	return rc ? rc : cutter_finish(codec->cutter, gzip->gunzip.member_end, err);
+}
+
+static void gzip_free(struct codec *codec)
+{
+	struct gzip_codec *gzip = gzip_codec(codec);
+
+	gunzip_release(&gzip->gunzip);
+	free(gzip);
+}
+
+static const struct codec_ops gzip_ops = { gzip_feed, gzip_finish, gzip_free };
+
+int codec_gzip_new(struct codec **ret, struct cutter *cutter, struct error *err)
+{
+	CLEANUP(freep) struct gzip_codec *gzip = malloc(sizeof *gzip);
+	int rc;
+
+	if (!gzip)
+		return error_set(err, ENOMEM, "index a layer: out of memory");
+	rc = cutter_keep(cutter, SPAN_SIZE_MAX, err);
+	if (rc)
+		return rc;
+	rc = gunzip_init(&gzip->gunzip, 0, true, err);
+	if (rc)
+		return rc;
+	gzip->base = (struct codec){ &gzip_ops, cutter };
+	*ret = &TAKE(gzip)->base;
+	return 0;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The current span grows in the buffer until there is a place where the next one can
+ * start:
+ *
+ *	              boundary, long enough: the span is stored_offset..stored_end
+ *	            +--+
+ *	            v  |            the buffer is full
+ *	   start: [ in the blob ] -----------------------> [ in the spool ]
+ *	            ^                                        |  ^  |
+ *	            +----------------------------------------+  +--+
+ *	              boundary                                buffer has SPAN_SIZE_MIN
+ *
+ * A full buffer is written to the spool as spans of SPAN_SIZE_MIN, each a zstd frame; from
+ * then on, what comes goes there as well, up to the next boundary.  Where spans end
+ * depends on the bytes alone, not on the pieces they came in.
+ */
+#include "fetch/layer/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "fetch/cancel.h"
+
+int cutter_init(struct cutter *cutter, indexer_spool_fn *spool, void *spool_context,
+	cutter_sink_fn *sink, void *sink_context, struct error *err)
+{
+	*cutter = (struct cutter){
+		.span = { .window = UINT32_MAX },
+		.limit = SPAN_SIZE_MAX,
+		.span_min = SPAN_SIZE_MIN,
+		.spool = spool,
+		.spool_context = spool_context,
+		.spool_fd = -1,
+		.sink = sink,
+		.sink_context = sink_context,
+	};
+	buf_init(&cutter->windows, WINDOWS_MAX);
+	return hasher_new(&cutter->span_hash, DIGEST_SHA256, err);
+}
+
+void cutter_release(struct cutter *cutter)
+{
+	hasher_free(cutter->span_hash);
+	free(cutter->buffer);
+	free(cutter->spans);
+	buf_release(&cutter->windows);
+	free(cutter->window_table);
+	(void)ZSTD_freeCCtx(cutter->compressor);
+	free(cutter->scratch);
+}
+
+/* The pass ends here, through no fault of the blob. */
+static int broken(struct cutter *cutter, int rc)
+{
+	return cutter->broken = rc;
+}
+
+static int out_of_memory(struct cutter *cutter, struct error *err)
+{
+	return broken(cutter, error_set(err, ENOMEM, "index a layer: out of memory"));
+}
+
+int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err)
+{
+	cutter->limit = limit;
+	cutter->buffer = malloc(limit); /* pages that are not needed are not touched */
+	cutter->scratch = malloc(ZSTD_compressBound(SPAN_SIZE_MIN));
+	cutter->compressor = ZSTD_createCCtx();
+	if (!cutter->buffer || !cutter->scratch || !cutter->compressor)
+		return out_of_memory(cutter, err);
+	return 0;
+}
+
+/* An array of capacity elements with room for one more behind count; NULL: out of memory,
+ * the old one stays. */
+static void *grow(void *array, size_t element, uint32_t count, uint32_t *capacity)
+{
+	uint32_t wanted = *capacity ? *capacity * 2 : 64;
+	void *grown;
+
+	if (count < *capacity)
+		return array;
+	grown = reallocarray(array, wanted, element);
+	if (grown)
+		*capacity = wanted;
+	return grown;
+}
+
+/* The span is complete but for its digest: into the table with it, and on to the next. */
+static int push_span(struct cutter *cutter, const uint8_t sha256[static 32], struct error *err)
+{
+	struct span *span = &cutter->span;
+	struct span *spans =
+		grow(cutter->spans, sizeof *spans, cutter->span_count, &cutter->span_capacity);
+
+	if (!spans)
+		return out_of_memory(cutter, err);
+	cutter->spans = spans;
+	memcpy(span->sha256, sha256, sizeof span->sha256);
+	spans[cutter->span_count++] = *span;
+	*span = (struct span){
+		.plain_offset = span->plain_offset + span->plain_len,
+		.window = UINT32_MAX,
+		.start = span->start,
+		.in_spool = span->in_spool,
+	};
+	return 0;
+}
+
+static int finish_hash(struct cutter *cutter, struct digest *ret, struct error *err)
+{
+	int rc;
+
+	rc = hasher_final(cutter->span_hash, ret, err);
+	if (rc)
+		return broken(cutter, rc);
+	hasher_free(TAKE(cutter->span_hash));
+	rc = hasher_new(&cutter->span_hash, DIGEST_SHA256, err);
+	return rc ? broken(cutter, rc) : 0;
+}
+
+static int open_spool(struct cutter *cutter, struct error *err)
+{
+	int fd;
+
+	if (cutter->spool_fd >= 0)
+		return 0;
+	fd = cutter->spool(cutter->spool_context, err);
+	if (fd < 0)
+		return broken(cutter, fd == -1 ? -EIO : fd);
+	cutter->spool_fd = fd;
+	return 0;
+}
+
+/* Writes the current span, whose bytes are at plain, to the spool. */
+static int spool_span(struct cutter *cutter, const uint8_t *plain, const uint8_t sha256[static 32],
+	struct error *err)
+{
+	struct span *span = &cutter->span;
+	size_t len;
+	int rc;
+
+	rc = open_spool(cutter, err);
+	if (rc)
+		return rc;
+	len = ZSTD_compressCCtx(cutter->compressor, cutter->scratch,
+		ZSTD_compressBound(SPAN_SIZE_MIN), plain, span->plain_len, COMPRESSION_LEVEL);
+	if (ZSTD_isError(len))
+		return broken(cutter, zstd_error(len, err));
+	rc = write_at(cutter->spool_fd, cutter->scratch, len, cutter->spool_size, err);
+	if (rc)
+		return broken(cutter, error_prefix(err, rc, "spool"));
+	span->start = SPAN_ZSTD;
+	span->bits = 0;
+	span->window = UINT32_MAX;
+	span->in_spool = true;
+	span->stored_offset = cutter->spool_size;
+	span->stored_len = len;
+	cutter->spool_size += len;
+	return push_span(cutter, sha256, err);
+}
+
+/* The buffer is full and no place to start was met. */
+static int spool_buffer(struct cutter *cutter, struct error *err)
+{
+	uint32_t len = cutter->span.plain_len;
+	struct digest digest;
+	int rc;
+
+	rc = finish_hash(cutter, &digest, err); /* of all: of no use if there are several */
+	if (!rc && len == SPAN_SIZE_MIN)
+		return spool_span(cutter, cutter->buffer, digest.bytes, err);
+	for (uint32_t done = 0; !rc && done < len; done += SPAN_SIZE_MIN) {
+		cutter->span.plain_len = SPAN_SIZE_MIN;
+		rc = digest_of(&digest, DIGEST_SHA256, cutter->buffer + done, SPAN_SIZE_MIN, err);
+		if (rc)
+			return broken(cutter, rc);
+		rc = spool_span(cutter, cutter->buffer + done, digest.bytes, err);
+	}
+	return rc;
+}
+
+/* The current span ends here. */
+static int cut(struct cutter *cutter, uint64_t stored_end, struct error *err)
+{
+	struct digest digest;
+	int rc;
+
+	rc = finish_hash(cutter, &digest, err);
+	if (rc)
+		return rc;
+	if (cutter->span.in_spool)
+		return spool_span(cutter, cutter->buffer, digest.bytes, err);
+	cutter->span.stored_len = stored_end - cutter->span.stored_offset;
+	return push_span(cutter, digest.bytes, err);
+}
+
+/* Passes on what belongs to the current span. */
+static int account(struct cutter *cutter, const void *bytes, size_t len, struct error *err)
+{
+	int rc;
+
+	if (cancel_is_set(cutter->cancel))
+		return broken(cutter, error_set(err, EINTR, "cancelled"));
+	if (cutter->span.plain_offset + cutter->span.plain_len + len > INDEXER_PLAIN_MAX)
+		return error_set(
+			err, EFBIG, "more than %" PRIu64 " bytes uncompressed", INDEXER_PLAIN_MAX);
+	rc = hasher_update(cutter->span_hash, bytes, len, err);
+	if (!rc)
+		rc = cutter->sink(cutter->sink_context, bytes, len, err);
+	if (rc)
+		return broken(cutter, rc);
+	cutter->span.plain_len += (uint32_t)len;
+	return 0;
+}
+
+uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room)
+{
+	uint32_t limit = cutter->span.in_spool ? SPAN_SIZE_MIN : cutter->limit;
+
+	*ret_room = limit - cutter->span.plain_len;
+	return cutter->buffer + cutter->span.plain_len;
+}
+
+int cutter_put(struct cutter *cutter, size_t n, struct error *err)
+{
+	size_t room;
+	uint8_t *bytes = cutter_room(cutter, &room);
+	int rc;
+
+	if (!n)
+		return 0;
+	rc = account(cutter, bytes, n, err);
+	return !rc && n == room ? spool_buffer(cutter, err) : rc;
+}
+
+int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err)
+{
+	return account(cutter, bytes, len, err);
+}
+
+static int add_window(struct cutter *cutter, const void *plain, size_t plain_len, struct error *err)
+{
+	struct window *table = grow(cutter->window_table, sizeof *table, cutter->window_count,
+		&cutter->window_capacity);
+	size_t len;
+	int rc;
+
+	if (!table)
+		return out_of_memory(cutter, err);
+	cutter->window_table = table;
+	len = ZSTD_compressCCtx(cutter->compressor, cutter->scratch,
+		ZSTD_compressBound(SPAN_SIZE_MIN), plain, plain_len, COMPRESSION_LEVEL);
+	if (ZSTD_isError(len))
+		return broken(cutter, zstd_error(len, err));
+	table[cutter->window_count] = (struct window){
+		.offset = cutter->windows.len,
+		.len = (uint32_t)len,
+		.plain_len = (uint32_t)plain_len,
+	};
+	rc = buf_append(&cutter->windows, cutter->scratch, len);
+	if (rc == -EFBIG)
+		return error_set(err, EFBIG, "too long to be indexed");
+	if (rc)
+		return out_of_memory(cutter, err);
+	cutter->span.window = cutter->window_count++;
+	return 0;
+}
+
+/* The longer the layer, the longer its spans: the windows stay in bounds. */
+static void adapt_span_min(struct cutter *cutter)
+{
+	size_t doublings = cutter->windows.len / WINDOWS_STEP;
+
+	if (doublings > SPAN_SIZE_DOUBLINGS)
+		doublings = SPAN_SIZE_DOUBLINGS;
+	cutter->span_min = (uint32_t)SPAN_SIZE_MIN << doublings;
+}
+
+int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t stored_end,
+	const void *window, size_t window_len, struct error *err)
+{
+	struct span *span = &cutter->span;
+	int rc;
+
+	if (span->plain_len && !span->in_spool && span->plain_len < cutter->span_min)
+		return 0;
+	if (span->plain_len) {
+		rc = cut(cutter, stored_end, err);
+		if (rc)
+			return rc;
+	}
+	span->stored_offset = start->stored_offset;
+	span->start = start->start;
+	span->bits = start->bits;
+	span->in_spool = false;
+	span->window = UINT32_MAX;
+	if (!window_len)
+		return 0;
+	rc = add_window(cutter, window, window_len, err);
+	adapt_span_min(cutter);
+	return rc;
+}
+
+int cutter_finish(struct cutter *cutter, uint64_t stored_end, struct error *err)
+{
+	return cutter->span.plain_len ? cut(cutter, stored_end, err) : 0;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The index file, in the machine's byte order
+ *
+ *	| struct index_header | tree, padded to 8 | spans | window table | window bytes |
+ *	 <------------------- the checksum's part ---------------------->
+ *
+ * Every part begins where the one before ends, and the last one ends with the file, so the
+ * header needs lengths only.  The checksum is taken with its own place zeroed.
+ * Record sizes are in the header as well: another compiler's structs are another version.
+ */
+#include "fetch/layer/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { BYTE_ORDER_MARK = 0x01020304, ERRNO_MAX = 4095 };
+
+static const char index_magic[8] = "imgfsidx";
+
+struct index_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t byte_order;
+	uint32_t span_record, tree_record; /* sizes of struct span, struct tree_entry */
+	uint8_t checksum[32];              /* sha256 */
+	uint64_t stored_size, plain_size, spool_size;
+	uint64_t tree_len;    /* 0 when there is no tree */
+	uint64_t windows_len; /* of the window bytes */
+	uint32_t span_count, window_count;
+	uint32_t coding;
+	int32_t status;
+	uint32_t dropped;
+	uint32_t digest_algorithm, diff_id_algorithm;
+	uint32_t pad;
+	uint8_t digest[DIGEST_BYTES_MAX], diff_id[DIGEST_BYTES_MAX];
+	char message[sizeof((struct layer *)0)->message];
+};
+
+_Static_assert(sizeof(struct index_header) % 8 == 0, "the tree image is aligned to 8");
+_Static_assert(sizeof(struct span) == 72, "no holes: spans are written as they are");
+
+/* Where the parts begin, from the start of the file. */
+struct index_places {
+	uint64_t tree, spans, window_table, windows, end;
+};
+
+/* None of the sums can overflow: a tree and windows are shorter than a file can be (the
+ * caller has made sure), and the counts have 32 bits. */
+static struct index_places places_of(const struct index_header *header)
+{
+	struct index_places places;
+
+	places.tree = sizeof *header;
+	places.spans = places.tree + (header->tree_len + 7) / 8 * 8;
+	places.window_table = places.spans + (uint64_t)header->span_count * sizeof(struct span);
+	places.windows =
+		places.window_table + (uint64_t)header->window_count * sizeof(struct window);
+	places.end = places.windows + header->windows_len;
+	return places;
+}
+
+/* --- writing --- */
+
+int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	const uint8_t *next = bytes;
+
+	while (len) {
+		ssize_t n = pwrite(fd, next, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, errno, "write: %m");
+		next += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static struct index_header header_of(const struct index_parts *parts)
+{
+	const struct layer *layer = parts->layer;
+	struct index_header header = {
+		.version = LAYER_INDEX_VERSION,
+		.byte_order = BYTE_ORDER_MARK,
+		.span_record = sizeof(struct span),
+		.tree_record = sizeof(struct tree_entry),
+		.stored_size = layer->stored_size,
+		.plain_size = layer->plain_size,
+		.spool_size = parts->spool_size,
+		.tree_len = parts->tree_len,
+		.windows_len = parts->windows_len,
+		.span_count = parts->span_count,
+		.window_count = parts->window_count,
+		.coding = layer->coding,
+		.status = layer->status,
+		.dropped = layer->dropped,
+		.digest_algorithm = layer->digest.algorithm,
+		.diff_id_algorithm = layer->diff_id.algorithm,
+	};
+
+	memcpy(header.magic, index_magic, sizeof header.magic);
+	memcpy(header.digest, layer->digest.bytes, sizeof header.digest);
+	memcpy(header.diff_id, layer->diff_id.bytes, sizeof header.diff_id);
+	memcpy(header.message, layer->message, sizeof header.message);
+	return header;
+}
+
+CLEANUP_POINTER(hasherp, struct hasher, hasher_free)
+
+int index_write(int fd, const struct index_parts *parts, struct error *err)
+{
+	static const uint8_t zeroes[8];
+	struct index_header header = header_of(parts);
+	struct index_places places = places_of(&header);
+	const struct {
+		const void *bytes;
+		uint64_t len, offset;
+	} pieces[] = {
+		{ &header, sizeof header, 0 },
+		{ parts->tree, parts->tree_len, places.tree },
+		{ zeroes, places.spans - places.tree - parts->tree_len,
+			places.tree + parts->tree_len },
+		{ parts->spans, places.window_table - places.spans, places.spans },
+		{ parts->window_table, places.windows - places.window_table, places.window_table },
+	};
+	CLEANUP(hasherp) struct hasher *hasher = NULL;
+	struct digest checksum;
+	int rc;
+
+	rc = hasher_new(&hasher, DIGEST_SHA256, err);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(pieces); i++)
+		rc = hasher_update(hasher, pieces[i].bytes, pieces[i].len, err);
+	if (!rc)
+		rc = hasher_final(hasher, &checksum, err);
+	if (rc)
+		return rc;
+	memcpy(header.checksum, checksum.bytes, sizeof header.checksum);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(pieces); i++)
+		rc = write_at(fd, pieces[i].bytes, pieces[i].len, pieces[i].offset, err);
+	if (!rc)
+		rc = write_at(fd, parts->windows, parts->windows_len, places.windows, err);
+	return rc ? error_prefix(err, rc, "layer index") : 0;
+}
+
+/* --- reading --- */
+
+static int damaged(struct error *err, const char *what)
+{
+	return error_set(err, EIO, "layer index: %s", what);
+}
+
+static int map_file(struct layer *layer, int fd, struct error *err)
+{
+	struct stat st;
+	void *mapping;
+
+	if (fstat(fd, &st) < 0)
+		return error_set(err, EIO, "layer index: stat: %m");
+	if (st.st_size < (off_t)sizeof(struct index_header))
+		return damaged(err, "too short");
+	mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (mapping == MAP_FAILED)
+		return error_set(err, errno == ENOMEM ? ENOMEM : EIO, "layer index: mmap: %m");
+	layer->mapping = mapping;
+	layer->mapping_len = (size_t)st.st_size;
+	return 0;
+}
+
+static int check_shape(const struct index_header *header, size_t len, struct error *err)
+{
+	if (memcmp(header->magic, index_magic, sizeof index_magic) != 0 ||
+		header->version != LAYER_INDEX_VERSION || header->byte_order != BYTE_ORDER_MARK ||
+		header->span_record != sizeof(struct span) ||
+		header->tree_record != sizeof(struct tree_entry))
+		return damaged(err, "not of this version or machine");
+	if (header->tree_len > len || header->windows_len > len || places_of(header).end != len)
+		return damaged(err, "its lengths and the file's do not agree");
+	return 0;
+}
+
+static int check_checksum(const struct index_header *header, struct error *err)
+{
+	struct index_header zeroed = *header;
+	CLEANUP(hasherp) struct hasher *hasher = NULL;
+	struct digest checksum;
+	int rc;
+
+	memset(zeroed.checksum, 0, sizeof zeroed.checksum);
+	rc = hasher_new(&hasher, DIGEST_SHA256, err);
+	if (!rc)
+		rc = hasher_update(hasher, &zeroed, sizeof zeroed, err);
+	if (!rc)
+		rc = hasher_update(
+			hasher, header + 1, places_of(header).windows - sizeof *header, err);
+	if (!rc)
+		rc = hasher_final(hasher, &checksum, err);
+	if (rc)
+		return rc;
+	if (memcmp(checksum.bytes, header->checksum, sizeof header->checksum) != 0)
+		return damaged(err, "its checksum is wrong");
+	return 0;
+}
+
+static int check_header(const struct index_header *header, struct error *err)
+{
+	if (header->status > 0 || header->status < -ERRNO_MAX ||
+		(header->status == 0) != (header->tree_len > 0))
+		return damaged(err, "bad status");
+	if (header->coding > CODING_BZIP2 || header->plain_size > INDEXER_PLAIN_MAX ||
+		header->digest_algorithm > DIGEST_SHA512 ||
+		(header->diff_id_algorithm != DIGEST_NONE &&
+			header->diff_id_algorithm != DIGEST_SHA256))
+		return damaged(err, "bad header");
+	if (!memchr(header->message, '\0', sizeof header->message))
+		return damaged(err, "bad message");
+	return 0;
+}
+
+static bool span_is_valid(const struct index_header *header, const struct span *span)
+{
+	uint64_t size = span->in_spool ? header->spool_size : header->stored_size;
+
+	if (!span->plain_len || span->plain_len > SPAN_SIZE_MAX)
+		return false;
+	if (span->stored_offset > size || span->stored_len > size - span->stored_offset)
+		return false;
+	if (span->in_spool > 1 || span->bits > 7 || (span->in_spool && span->start != SPAN_ZSTD))
+		return false;
+	if (span->window != UINT32_MAX &&
+		(span->window >= header->window_count || span->start != SPAN_DEFLATE))
+		return false;
+	switch ((enum span_start)span->start) {
+	case SPAN_STORED:
+		return span->stored_len == span->plain_len;
+	case SPAN_DEFLATE:
+	case SPAN_GZIP:
+	case SPAN_ZSTD:
+		return true;
+	}
+	return false;
+}
+
+/* Spans cover the plain stream without gaps, in order. */
+static int check_spans(struct layer *layer, const struct index_header *header, struct error *err)
+{
+	uint64_t covered = 0;
+
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i];
+
+		if (span->plain_offset != covered || !span_is_valid(header, span))
+			return damaged(err, "bad span");
+		covered += span->plain_len;
+		layer->needs_spool |= span->in_spool;
+	}
+	return covered == header->plain_size ? 0 : damaged(err, "spans do not fit");
+}
+
+static int check_windows(const struct index_header *header, const void *base, struct error *err)
+{
+	const struct window *table =
+		(const void *)((const char *)base + places_of(header).window_table);
+
+	for (uint32_t i = 0; i < header->window_count; i++) {
+		const struct window *window = &table[i];
+
+		if (window->offset > header->windows_len ||
+			window->len > header->windows_len - window->offset || !window->plain_len ||
+			window->plain_len > SPAN_WINDOW)
+			return damaged(err, "bad window");
+	}
+	return 0;
+}
+
+/* What the tree says of the plain stream lies inside it. */
+static int check_tree(const struct layer *layer, struct error *err)
+{
+	const struct tree *tree = &layer->tree;
+
+	for (uint32_t i = 0; i < tree->entry_count; i++) {
+		struct tree_segment single;
+		const struct tree_segment *segments;
+		uint32_t count;
+
+		if (!S_ISREG(tree_entry(tree, i)->mode))
+			continue;
+		segments = tree_segments(tree, i, &single, &count);
+		for (uint32_t k = 0; k < count; k++)
+			if (segments[k].data_offset > layer->plain_size ||
+				segments[k].size > layer->plain_size - segments[k].data_offset)
+				return damaged(err, "a file lies outside of the layer");
+	}
+	return 0;
+}
+
+static struct digest digest_from(uint32_t algorithm, const uint8_t *bytes)
+{
+	struct digest digest = { .algorithm = (enum digest_algorithm)algorithm };
+
+	memcpy(digest.bytes, bytes, digest_size(digest.algorithm));
+	return digest;
+}
+
+static void fill_layer(struct layer *layer, const struct index_header *header)
+{
+	layer->digest = digest_from(header->digest_algorithm, header->digest);
+	if (header->diff_id_algorithm != DIGEST_NONE)
+		layer->diff_id = digest_from(header->diff_id_algorithm, header->diff_id);
+	layer->stored_size = header->stored_size;
+	layer->plain_size = header->plain_size;
+	layer->coding = (enum media_coding)header->coding;
+	layer->status = header->status;
+	memcpy(layer->message, header->message, sizeof layer->message);
+	layer->dropped = header->dropped;
+	layer->spans = (const void *)((const char *)header + places_of(header).spans);
+	layer->span_count = header->span_count;
+}
+
+static int load(struct layer *layer, const struct digest *digest, struct error *err)
+{
+	const struct index_header *header = layer->mapping;
+	int rc;
+
+	rc = check_shape(header, layer->mapping_len, err);
+	if (!rc)
+		rc = check_checksum(header, err);
+	if (!rc)
+		rc = check_header(header, err);
+	if (rc)
+		return rc;
+	fill_layer(layer, header);
+	if (!digest_equal(&layer->digest, digest))
+		return damaged(err, "of another blob");
+	rc = check_spans(layer, header, err);
+	if (!rc)
+		rc = check_windows(header, layer->mapping, err);
+	if (rc || layer->status)
+		return rc;
+	rc = tree_open(&layer->tree, header + 1, header->tree_len, err);
+	return rc ? error_prefix(err, rc, "layer index") : check_tree(layer, err);
+}
+
+CLEANUP_POINTER(layerp, struct layer, layer_free)
+
+int layer_open(struct layer **ret, int fd, const struct digest *digest, struct error *err)
+{
+	CLEANUP(layerp) struct layer *layer = calloc(1, sizeof *layer);
+	int rc;
+
+	if (!layer)
+		return error_set(err, ENOMEM, "layer index: out of memory");
+	rc = map_file(layer, fd, err);
+	if (!rc)
+		rc = load(layer, digest, err);
+	if (rc)
+		return rc;
+	*ret = TAKE(layer);
+	return 0;
+}
+
+void layer_free(struct layer *layer)
+{
+	if (!layer)
+		return;
+	if (layer->mapping)
+		(void)munmap(layer->mapping, layer->mapping_len);
+	free(layer);
+}
+
+const struct window *index_window(const struct layer *layer, uint32_t n, const void **ret_bytes)
+{
+	const struct index_header *header = layer->mapping;
+	struct index_places places = places_of(header);
+	const char *base = layer->mapping;
+	const struct window *window = (const struct window *)(base + places.window_table) + n;
+
+	*ret_bytes = base + places.windows + window->offset;
+	return window;
+}
+
+uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset)
+{
+	uint32_t low = 0, high = layer->span_count;
+
+	/* spans[low] begins at or before the offset, spans[high] behind it. */
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (layer->spans[middle].plain_offset <= plain_offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * indexer -- one pass over a blob: verify, decode, parse, find places to enter.
+ *
+ * The stored bytes are pushed in as they arrive; each is touched once in
+ * memory: sha256 of the stored bytes, decode, sha256 of the plain ones, span digests, tar
+ * parser, tree builder.  The coding is found from the first bytes, whatever the descriptor says.
+ * Decoding goes on to the blob's end even if the content proves to be malformed, so that
+ * the blob's digest is always known; then the index records why there is no tree.
+ *
+ * Memory is bounded: the tree, one span (SPAN_SIZE_MAX), 72 bytes per span, the
+ * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and over
+ * 1 GiB of them is -EFBIG), zstd's window (128 MiB).  An expansion beyond INDEXER_PLAIN_MAX
+ * is -EFBIG in the index's status, decoding stops there.
+ */
+#ifndef FETCH_LAYER_INDEXER_H
+#define FETCH_LAYER_INDEXER_H
+
+#include "fetch/layer/layer.h"
+
+struct cancel;
+struct indexer;
+
+#define INDEXER_PLAIN_MAX (UINT64_C(1) << 42) /* plain bytes of one layer: 4 TiB */
+
+/* Gives the place to write the spool to, at the first need for one; a fd that is written
+ * from offset 0 on and stays the caller's.  A negative errno (or -1, as -EIO), with err
+ * filled, fails the pass. */
+typedef int indexer_spool_fn(void *context, struct error *err);
+
+/* digest and size (may be DESCRIPTOR_SIZE_UNKNOWN) are what the blob must prove to be. */
+int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size,
+	indexer_spool_fn *spool, void *context, struct error *err);
+void indexer_free(struct indexer *indexer);
+
+/* Few stored bytes can become gigabytes: a feed that is cancelled returns -EINTR soon. */
+void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel);
+
+/* -EBADMSG when there are more bytes than size.  What is wrong with the content is no
+ * failure here. */
+int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct error *err);
+
+/* The blob is complete.  -EBADMSG when digest or size are not what they should be.
+ * Otherwise the blob is verified, and the index is written to index_fd from
+ * offset 0 on (the caller publishes it). */
+int indexer_finish(struct indexer *indexer, int index_fd, struct error *err);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of fetch/layer share.
+ *
+ *	indexer -> codec -> cutter -> indexer (diff_id, tar)
+ *	                       |
+ *	                       +--> spans, windows, spool
+ *
+ * A codec turns stored bytes into plain ones inside the cutter's buffer and tells
+ * it where a decoder could start afresh; the cutter makes spans of that.
+ *
+ * Two kinds of failure: what is wrong with the blob is a negative errno from
+ * the codec, and becomes the index's status; what is wrong with the pass (no
+ * memory, no disk, cancelled) sets cutter.broken besides, and ends it.
+ */
+#ifndef FETCH_LAYER_INTERNAL_H
+#define FETCH_LAYER_INTERNAL_H
+
+#include <zlib.h>
+#include <zstd.h>
+
+#include "fetch/layer/indexer.h"
+#include "fetch/layer/layer.h"
+#include "model/buf.h"
+#include "model/cleanup.h"
+
+struct cancel;
+
+enum {
+	STORED_PIECE = 64 << 10,  /* stored bytes per step of the pass: what is hashed is
+				   * decoded while the processor's cache still has it */
+	READ_PIECE = 256 << 10,   /* stored bytes per pread() of a span's decoder */
+	ZSTD_FRAME_MAX = 4 << 20, /* plain bytes: longer zstd frames go to the spool */
+	ZSTD_WINDOW_LOG_MAX = 27, /* 128 MiB, as zstd(1) has it */
+	COMPRESSION_LEVEL = 1,    /* of windows and spool: more costs time and saves little */
+	WINDOWS_MAX = 1 << 30,    /* compressed bytes of all windows, in memory until the end */
+	WINDOWS_STEP = 64 << 20,  /* each time so many are reached, spans get longer, */
+	SPAN_SIZE_DOUBLINGS = 3,  /* until they are SPAN_SIZE_MIN << this */
+};
+
+/* Input that a function takes from: it moves the pointer and lowers the count. */
+struct bytes {
+	const uint8_t *next;
+	size_t left;
+};
+
+/* --- gunzip.c: gzip members as one push stream --- */
+
+enum gunzip_event {
+	GUNZIP_MORE,   /* in is used up, or out is full */
+	GUNZIP_BLOCK,  /* between two deflate blocks; only when asked to stop there */
+	GUNZIP_MEMBER, /* the next byte is the first of a member */
+};
+
+enum gunzip_state {
+	GUNZIP_FIXED,
+	GUNZIP_EXTRA_LEN,
+	GUNZIP_EXTRA,
+	GUNZIP_NAME,
+	GUNZIP_COMMENT,
+	GUNZIP_HEADER_CRC,
+	GUNZIP_BODY,
+	GUNZIP_TRAILER,
+	GUNZIP_NEXT,    /* before a member, or at the end */
+	GUNZIP_PADDING, /* zeroes behind the last member */
+};
+
+struct gunzip {
+	z_stream z; /* raw inflate */
+	enum gunzip_state state;
+	bool is_checked;   /* the members' checksums and sizes are compared */
+	uint8_t flags;     /* of the member */
+	uint8_t field[10]; /* a header field or the trailer, field_len bytes are here */
+	unsigned field_len;
+	unsigned extra_left;
+	uLong crc;           /* of the header so far, then of the plain bytes */
+	uint64_t plain_len;  /* of the member so far */
+	uint64_t offset;     /* stored bytes taken so far */
+	uint64_t member_end; /* where the last complete member ended */
+};
+
+/* offset is where in the blob the first byte comes from. */
+int gunzip_init(struct gunzip *gunzip, uint64_t offset, bool is_checked, struct error *err);
+void gunzip_release(struct gunzip *gunzip);
+/* Starts inside a member: at a bit of the first byte, with a window.  Call before the first
+ * step; takes that byte. */
+int gunzip_enter(struct gunzip *gunzip, struct bytes *in, unsigned bits, const void *window,
+	size_t window_len, struct error *err);
+/* Goes on to the next event; an enum gunzip_event, or -EIO.  *ret_len bytes came out. */
+int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t room,
+	bool stop_at_blocks, size_t *ret_len, struct error *err);
+/* The input is at its end: -EIO unless a member is, too. */
+int gunzip_finish(const struct gunzip *gunzip, struct error *err);
+
+/* --- cutter.c --- */
+
+/* A compressed window, in the window table. */
+struct window {
+	uint64_t offset;    /* among the window bytes */
+	uint32_t len;       /* compressed */
+	uint32_t plain_len; /* 1..SPAN_WINDOW */
+};
+
+/* Gets all plain bytes, in order. */
+typedef int cutter_sink_fn(void *context, const void *bytes, size_t len, struct error *err);
+
+struct cutter {
+	struct span span; /* the one that grows; plain_len counts its bytes */
+	struct hasher *span_hash;
+	uint8_t *buffer; /* the span's bytes; NULL: they are not kept (no spool either) */
+	uint32_t limit;  /* bytes of the buffer: at so many without a place to start, spool */
+	uint32_t span_min;
+
+	struct span *spans;
+	uint32_t span_count, span_capacity;
+	struct buf windows;
+	struct window *window_table;
+	uint32_t window_count, window_capacity;
+
+	ZSTD_CCtx *compressor;
+	uint8_t *scratch; /* one compressed frame */
+	indexer_spool_fn *spool;
+	void *spool_context;
+	int spool_fd; /* borrowed; -1 while there was no need */
+	uint64_t spool_size;
+
+	cutter_sink_fn *sink;
+	void *sink_context;
+	struct cancel *cancel;
+	int broken; /* why the pass cannot go on */
+};
+
+int cutter_init(struct cutter *cutter, indexer_spool_fn *spool, void *spool_context,
+	cutter_sink_fn *sink, void *sink_context, struct error *err);
+void cutter_release(struct cutter *cutter);
+/* Keeps the bytes of the span in work: limit at most, a multiple of SPAN_SIZE_MIN. */
+int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err);
+
+/* Where the next plain bytes go, and how many may. Never none. */
+uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room);
+/* n bytes were put there. */
+int cutter_put(struct cutter *cutter, size_t n, struct error *err);
+/* The same for bytes that are nowhere kept. */
+int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err);
+
+/* A decoder could start here: start has stored_offset, start and bits.  All that came before
+ * is in the stored bytes below stored_end.  The window (len 0: none) is stored when a
+ * span does start here. */
+int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t stored_end,
+	const void *window, size_t window_len, struct error *err);
+/* The last span is complete. */
+int cutter_finish(struct cutter *cutter, uint64_t stored_end, struct error *err);
+
+/* --- codec_*.c --- */
+
+struct codec {
+	const struct codec_ops *ops;
+	struct cutter *cutter;
+};
+
+struct codec_ops {
+	/* Decodes all of the bytes into the cutter. */
+	int (*feed)(struct codec *codec, struct bytes in, struct error *err);
+	/* The blob is at its end; ends the cutter's last span. */
+	int (*finish)(struct codec *codec, struct error *err);
+	void (*free)(struct codec *codec);
+};
+
+typedef int codec_new_fn(struct codec **ret, struct cutter *cutter, struct error *err);
+codec_new_fn codec_plain_new, codec_gzip_new, codec_zstd_new;
+
+/* The errno of a failed libzstd call, and its words behind "zstd: ". */
+int zstd_error(size_t code, struct error *err);
+CLEANUP_POINTER(zstd_dctxp, ZSTD_DCtx, (void)ZSTD_freeDCtx)
+
+/* --- index_file.c --- */
+
+/* What an index is written from; layer gives digests, sizes, coding, status, dropped. */
+struct index_parts {
+	const struct layer *layer;
+	const void *tree;
+	size_t tree_len;
+	const struct span *spans;
+	uint32_t span_count;
+	const struct window *window_table;
+	uint32_t window_count;
+	const void *windows;
+	size_t windows_len;
+	uint64_t spool_size;
+};
+
+int index_write(int fd, const struct index_parts *parts, struct error *err);
+/* A window of an opened layer. */
+const struct window *index_window(const struct layer *layer, uint32_t n, const void **ret_bytes);
+
+/* All of it, or a negative errno. */
+int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer -- a layer's index: its tree and how to enter its stored bytes anywhere.
+ *
+ * An index is made in one pass over the blob (fetch/layer/indexer.h), saved
+ * in the cache and mapped read-only.  It is a header, the packed tree
+ * (model/tree), the span table and the windows, with a checksum over all but
+ * the windows (a damaged window shows as a wrong span digest).
+ *
+ * A span says where its stored bytes lie, how its decoder starts, which plain
+ * bytes it yields, and their digest.  Codecs differ in nothing else.  Spans
+ * cover the plain stream without gaps, in order.  Nothing is served from a
+ * span whose digest does not match.
+ *
+ * A blob that is no readable tar has an index too: the blob's digest was
+ * right, and layer->status says why there is no tree.  Where only the tar is
+ * malformed, diff_id and spans are there nevertheless, so that the plain stream can be
+ * read; where the stored bytes cannot be decoded to their end there are none (plain_size 0,
+ * diff_id unset).
+ *
+ * An opened layer is immutable: any thread may use it.
+ */
+#ifndef FETCH_LAYER_LAYER_H
+#define FETCH_LAYER_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/digest.h"
+#include "model/error.h"
+#include "model/media_type.h"
+#include "model/tree/tree.h"
+
+enum {
+	LAYER_INDEX_VERSION = 1,
+	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
+				   * last in the spool before one in the blob */
+	SPAN_SIZE_MAX = 16 << 20, /* plain bytes; where blocks are longer, the spool is used */
+	SPAN_WINDOW = 32 << 10,   /* deflate's */
+};
+
+enum span_start {
+	SPAN_STORED,  /* the stored bytes are the plain bytes */
+	SPAN_DEFLATE, /* raw deflate from a bit offset, with a window; may run on into further
+		       * gzip members */
+	SPAN_GZIP,    /* at a gzip member's header */
+	SPAN_ZSTD,    /* at a zstd frame's header; may hold several frames */
+};
+
+struct span {
+	uint64_t plain_offset;
+	uint64_t stored_offset; /* of the byte that holds the first bit */
+	uint64_t stored_len;    /* bytes the decoder may need at most, from stored_offset */
+	uint32_t plain_len;
+	uint32_t window;  /* number of the window, or UINT32_MAX */
+	uint8_t start;    /* enum span_start */
+	uint8_t bits;     /* SPAN_DEFLATE: bits of the first byte to skip */
+	uint8_t in_spool; /* the stored bytes are in the spool, not in the blob */
+	uint8_t pad[5];
+	uint8_t sha256[32]; /* of the plain bytes */
+};
+
+struct layer {
+	struct digest digest;  /* of the stored blob: verified when the index was made */
+	struct digest diff_id; /* of the plain stream, as found */
+	uint64_t stored_size, plain_size;
+	enum media_coding coding; /* what the blob really is */
+	bool needs_spool;         /* some span is in the spool */
+	int status;               /* 0, or the negative errno every use of the tree gives */
+	char message[256];        /* why, for status != 0 */
+	uint32_t dropped;         /* entries left out of the tree */
+	struct tree tree;         /* status == 0 */
+	const struct span *spans;
+	uint32_t span_count;
+	void *mapping; /* owned */
+	size_t mapping_len;
+};
+
+/* Maps and checks the index in fd (not kept; the caller closes it) for the blob digest.
+ * -EIO: damaged, of another version or machine: drop it and make it anew. */
+int layer_open(struct layer **ret, int fd, const struct digest *digest, struct error *err);
+void layer_free(struct layer *layer);
+
+/* The span that holds a plain offset below plain_size. */
+uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset);
+
+/* Decodes one span into plain (span.plain_len bytes) and checks its digest.
+ * blob_fd and spool_fd (-1 where not needed) are read with pread.  -EBADMSG: the blob changed
+ * or is damaged. */
+int layer_decode_span(const struct layer *layer, uint32_t span, int blob_fd, int spool_fd,
+	void *plain, struct error *err);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoding one span: nothing is shared between calls, so that spans decode on all cores.
+ * A decoder never gets more room than the span has bytes; whatever the stored bytes became,
+ * it ends with that many right ones, or with -EBADMSG.
+ */
+#include "fetch/layer/internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* The stored bytes of a span, piece by piece. */
+struct stored {
+	int fd;
+	uint64_t offset;
+	uint64_t left;
+	uint8_t *piece;
+	struct bytes in;
+};
+
+/* Exactly len bytes. */
+static int read_at(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	uint8_t *next = bytes;
+
+	while (len) {
+		ssize_t n = pread(fd, next, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, errno, "read at %" PRIu64 ": %m", offset);
+		if (n == 0)
+			return error_set(err, EBADMSG, "ends at %" PRIu64, offset);
+		next += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Has stored->in hold something; -EBADMSG when all was taken. */
+static int fill(struct stored *stored, struct error *err)
+{
+	size_t len = stored->left < READ_PIECE ? (size_t)stored->left : READ_PIECE;
+	int rc;
+
+	if (stored->in.left)
+		return 0;
+	if (!len)
+		return error_set(err, EBADMSG, "its stored bytes decode to too few");
+	rc = read_at(stored->fd, stored->piece, len, stored->offset, err);
+	if (rc)
+		return rc;
+	stored->offset += len;
+	stored->left -= len;
+	stored->in = (struct bytes){ stored->piece, len };
+	return 0;
+}
+
+/* Damaged data that was whole when the index was made: a wrong blob. */
+static int as_damage(int rc)
+{
+	return rc == -ENOMEM ? rc : -EBADMSG;
+}
+
+static int decode_window(
+	const struct layer *layer, uint32_t n, uint8_t *plain, size_t *ret_len, struct error *err)
+{
+	const struct window *window;
+	const void *bytes;
+	size_t len;
+
+	*ret_len = 0;
+	if (n == UINT32_MAX)
+		return 0;
+	window = index_window(layer, n, &bytes);
+	len = ZSTD_decompress(plain, SPAN_WINDOW, bytes, window->len);
+	if (ZSTD_isError(len))
+		return as_damage(error_prefix(err, zstd_error(len, err), "window"));
+	if (len != window->plain_len)
+		return error_set(
+			err, EBADMSG, "window: %zu bytes, not %" PRIu32, len, window->plain_len);
+	*ret_len = len;
+	return 0;
+}
+
+/* Puts the decoder where the span starts. */
+static int enter(struct gunzip *gunzip, const struct layer *layer, const struct span *span,
+	struct stored *stored, struct error *err)
+{
+	uint8_t window[SPAN_WINDOW];
+	size_t window_len;
+	int rc;
+
+	if (span->start != SPAN_DEFLATE)
+		return 0;
+	rc = decode_window(layer, span->window, window, &window_len, err);
+	if (!rc)
+		rc = fill(stored, err);
+	return rc ? rc : gunzip_enter(gunzip, &stored->in, span->bits, window, window_len, err);
+}
+
+static int decode_deflate(const struct layer *layer, const struct span *span, struct stored *stored,
+	uint8_t *plain, struct error *err)
+{
+	struct gunzip gunzip;
+	size_t n;
+	int rc;
+
+	rc = gunzip_init(&gunzip, span->stored_offset, false, err);
+	if (rc)
+		return rc;
+	rc = enter(&gunzip, layer, span, stored, err);
+	for (size_t done = 0; !rc && done < span->plain_len; done += n) {
+		/* With no input left, zlib may still hold output back. */
+		rc = gunzip_step(
+			&gunzip, &stored->in, plain + done, span->plain_len - done, false, &n, err);
+		if (rc < 0)
+			rc = as_damage(rc);
+		else
+			rc = done + n < span->plain_len ? fill(stored, err) : 0;
+	}
+	gunzip_release(&gunzip);
+	return rc;
+}
+
+static int decode_zstd(
+	const struct span *span, struct stored *stored, uint8_t *plain, struct error *err)
+{
+	CLEANUP(zstd_dctxp) ZSTD_DCtx *decompressor = ZSTD_createDCtx();
+	ZSTD_outBuffer out = { plain, span->plain_len, 0 };
+	int rc = 0;
+
+	if (!decompressor)
+		return error_set(err, ENOMEM, "out of memory");
+	(void)ZSTD_DCtx_setParameter(decompressor, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
+	while (!rc && out.pos < out.size) {
+		ZSTD_inBuffer in = { stored->in.next, stored->in.left, 0 };
+		size_t left = ZSTD_decompressStream(decompressor, &out, &in);
+
+		if (ZSTD_isError(left))
+			return as_damage(zstd_error(left, err));
+		stored->in.next += in.pos;
+		stored->in.left -= in.pos;
+		rc = out.pos < out.size ? fill(stored, err) : 0;
+	}
+	return rc;
+}
+
+static int decode(const struct layer *layer, const struct span *span, int fd, uint8_t *plain,
+	struct error *err)
+{
+	CLEANUP(freep) uint8_t *piece = NULL;
+	struct stored stored = {
+		.fd = fd, .offset = span->stored_offset, .left = span->stored_len
+	};
+
+	if (span->start == SPAN_STORED)
+		return read_at(fd, plain, span->plain_len, span->stored_offset, err);
+	piece = malloc(READ_PIECE);
+	if (!piece)
+		return error_set(err, ENOMEM, "out of memory");
+	stored.piece = piece;
+	stored.in.next = piece;
+	if (span->start == SPAN_ZSTD)
+		return decode_zstd(span, &stored, plain, err);
+	return decode_deflate(layer, span, &stored, plain, err);
+}
+
+int layer_decode_span(const struct layer *layer, uint32_t n, int blob_fd, int spool_fd, void *plain,
+	struct error *err)
+{
+	const struct span *span = &layer->spans[n];
+	struct digest digest;
+	int rc;
+
+	assert(n < layer->span_count);
+	rc = decode(layer, span, span->in_spool ? spool_fd : blob_fd, plain, err);
+	if (!rc)
+		rc = digest_of(&digest, DIGEST_SHA256, plain, span->plain_len, err);
+	if (!rc && memcmp(digest.bytes, span->sha256, sizeof span->sha256) != 0)
+		rc = error_set(err, EBADMSG, "its digest is wrong");
+	if (rc)
+		return error_prefix(err, rc, "%s, span %" PRIu32 " of %" PRIu32,
+			span->in_spool ? "spool" : "blob", n + 1, layer->span_count);
+	return 0;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes as a blob: what the indexer and the reader make of it has to be what a plain loop
+ * over zlib or libzstd makes of it, byte for byte, or an error in both.
+ *
+ * The first byte says how long the pieces are that the indexer is fed with.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <zlib.h>
+#include <zstd.h>
+
+#include "fetch/layer/indexer.h"
+#include "fetch/layer/layer.h"
+#include "model/cleanup.h"
+
+enum { PLAIN_MAX = 48 << 20, WINDOW_LOG_MAX = 27 };
+
+static uint8_t plain[PLAIN_MAX + 1], decoded[SPAN_SIZE_MAX];
+
+static void must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* The reference decoders give the number of plain bytes, PLAIN_MAX + 1 when there are more
+ * than it is worth, or -1. */
+
+static bool all_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+static long gunzip_all(const uint8_t *bytes, size_t len)
+{
+	z_stream z = { .next_in = (Bytef *)bytes,
+		.avail_in = (uInt)len,
+		.next_out = plain,
+		.avail_out = sizeof plain };
+	int rc;
+
+	must(inflateInit2(&z, 15 + 16) == Z_OK);
+	do {
+		rc = inflate(&z, Z_NO_FLUSH);
+		if (rc == Z_STREAM_END && z.avail_in && *z.next_in == 0x1f)
+			rc = inflateReset(&z);
+	} while (rc == Z_OK && z.avail_out && z.avail_in);
+	if (rc == Z_STREAM_END && !all_zero(z.next_in, z.avail_in))
+		rc = Z_DATA_ERROR;
+	(void)inflateEnd(&z);
+	if (!z.avail_out)
+		return sizeof plain;
+	return rc == Z_STREAM_END ? z.next_out - plain : -1;
+}
+
+static long unzstd_all(const uint8_t *bytes, size_t len)
+{
+	ZSTD_DCtx *decompressor = ZSTD_createDCtx();
+	ZSTD_inBuffer in = { bytes, len, 0 };
+	ZSTD_outBuffer out = { plain, sizeof plain, 0 };
+	size_t left = 0;
+
+	must(decompressor);
+	(void)ZSTD_DCtx_setParameter(decompressor, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+	while (in.pos < in.size && out.pos < out.size && !ZSTD_isError(left))
+		left = ZSTD_decompressStream(decompressor, &out, &in);
+	(void)ZSTD_freeDCtx(decompressor);
+	if (out.pos == out.size)
+		return sizeof plain;
+	return left ? -1 : (long)out.pos;
+}
+
+static long decode_all(enum media_coding coding, const uint8_t *bytes, size_t len)
+{
+	switch (coding) {
+	case CODING_GZIP:
+		return gunzip_all(bytes, len);
+	case CODING_ZSTD:
+		return unzstd_all(bytes, len);
+	case CODING_PLAIN:
+		memcpy(plain, bytes, len);
+		return (long)len;
+	case CODING_UNKNOWN:
+	case CODING_XZ:
+	case CODING_BZIP2:
+		break;
+	}
+	return -1;
+}
+
+static int temporary(void)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	must(fd >= 0);
+	return fd;
+}
+
+static int open_spool(void *context, struct error *err)
+{
+	(void)err;
+	return *(int *)context = temporary();
+}
+
+static void index_blob(const uint8_t *bytes, size_t len, size_t piece, const struct digest *digest,
+	int index_fd, int *spool_fd)
+{
+	struct indexer *indexer = NULL;
+	struct error err;
+
+	must(indexer_new(&indexer, digest, len, open_spool, spool_fd, &err) == 0);
+	for (size_t done = 0; done < len; done += piece)
+		must(indexer_feed(indexer, bytes + done, piece < len - done ? piece : len - done,
+			     &err) == 0);
+	must(indexer_finish(indexer, index_fd, &err) == 0);
+	indexer_free(indexer);
+}
+
+static void compare(const struct layer *layer, long len, int blob_fd, int spool_fd)
+{
+	struct digest diff_id;
+	struct error err;
+
+	if (len < 0) {
+		must(layer->status < 0 && !layer->span_count && !digest_is_set(&layer->diff_id));
+		return;
+	}
+	must(layer->plain_size == (uint64_t)len);
+	must(digest_of(&diff_id, DIGEST_SHA256, plain, (size_t)len, &err) == 0);
+	must(digest_equal(&diff_id, &layer->diff_id));
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i];
+
+		must(layer_decode_span(layer, i, blob_fd, spool_fd, decoded, &err) == 0);
+		must(memcmp(decoded, plain + span->plain_offset, span->plain_len) == 0);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *bytes = data + 1;
+	size_t len = size - 1;
+	CLEANUP(closep) int blob_fd = -1;
+	CLEANUP(closep) int index_fd = -1;
+	CLEANUP(closep) int spool_fd = -1;
+	struct layer *layer = NULL;
+	struct digest digest;
+	struct error err;
+	long plain_len;
+
+	if (!size || len > PLAIN_MAX)
+		return 0;
+	plain_len = decode_all(media_coding_sniff(bytes, len < 512 ? len : 512), bytes, len);
+	if (plain_len > PLAIN_MAX)
+		return 0;
+	must(digest_of(&digest, DIGEST_SHA256, bytes, len, &err) == 0);
+	blob_fd = temporary();
+	index_fd = temporary();
+	must(write(blob_fd, bytes, len) == (ssize_t)len);
+	index_blob(bytes, len, 1 + (size_t)data[0] * data[0], &digest, index_fd, &spool_fd);
+	must(layer_open(&layer, index_fd, &digest, &err) == 0);
+	compare(layer, plain_len, blob_fd, spool_fd);
+	layer_free(layer);
+	return 0;
+}

@@ -1,0 +1,1385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blobs are made here with zlib and libzstd (and by hand where they do not make such
+ * streams), so the plain bytes are known; digests of them come from EVP.  Every blob
+ * is indexed three times, fed in pieces of different sizes, and has to give the same
+ * index each time.
+ */
+#include "fetch/layer/indexer.h"
+#include "fetch/layer/layer.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+#include <openssl/evp.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "fetch/cancel.h"
+#include "model/cleanup.h"
+#include "model/descriptor.h"
+
+enum { KIB = 1 << 10, MIB = 1 << 20 };
+
+/* --- bytes --- */
+
+struct blob {
+	uint8_t *data;
+	size_t len, capacity;
+};
+
+static void blob_release(struct blob *blob)
+{
+	free(blob->data);
+}
+
+/* Room for len more bytes, which now belong to the blob. */
+static uint8_t *blob_grow(struct blob *blob, size_t len)
+{
+	if (blob->len + len > blob->capacity) {
+		blob->capacity = (blob->len + len) * 2;
+		blob->data = realloc(blob->data, blob->capacity);
+		assert_non_null(blob->data);
+	}
+	blob->len += len;
+	return blob->data + blob->len - len;
+}
+
+static void blob_add(struct blob *blob, const void *bytes, size_t len)
+{
+	if (len)
+		memcpy(blob_grow(blob, len), bytes, len);
+}
+
+static void blob_add_le32(struct blob *blob, uint32_t value)
+{
+	uint8_t bytes[] = { (uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16),
+		(uint8_t)(value >> 24) };
+
+	blob_add(blob, bytes, sizeof bytes);
+}
+
+static uint32_t random_state;
+
+static uint32_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
+}
+
+static void add_random(struct blob *blob, size_t len)
+{
+	uint8_t *next = blob_grow(blob, len);
+
+	while (len--)
+		*next++ = (uint8_t)(random_next() >> 11);
+}
+
+/* Compresses about three to one. */
+static void add_text(struct blob *blob, size_t len)
+{
+	static const char *const words[] = { "layer ", "blob ", "digest ", "of a ", "span;\n" };
+	uint8_t *next = blob_grow(blob, len);
+
+	for (size_t i = 0; i < len; i++) {
+		uint32_t r = random_next();
+		const char *word = words[r % ARRAY_SIZE(words)];
+
+		while (*word && i < len)
+			next[i++] = (uint8_t)*word++;
+		if (i < len)
+			next[i] = (uint8_t)(r >> 16 & 0x7f);
+	}
+}
+
+static void add_zeroes(struct blob *blob, size_t len)
+{
+	if (len)
+		memset(blob_grow(blob, len), 0, len);
+}
+
+/* --- tar --- */
+
+static void tar_header(struct blob *tar, const char *name, char type, size_t size)
+{
+	char header[512] = { 0 };
+	unsigned sum = 0;
+
+	(void)snprintf(header, 100, "%s", name);
+	memcpy(header + 100, "0000644", 8);
+	memcpy(header + 108, "0000000", 8);
+	memcpy(header + 116, "0000000", 8);
+	(void)snprintf(header + 124, 12, "%011zo", size);
+	memcpy(header + 136, "14000000000", 12);
+	memset(header + 148, ' ', 8);
+	header[156] = type;
+	memcpy(header + 257, "ustar\00000", 8);
+	for (size_t i = 0; i < sizeof header; i++)
+		sum += (uint8_t)header[i];
+	(void)snprintf(header + 148, 8, "%06o", sum & 0777777);
+	blob_add(tar, header, sizeof header);
+}
+
+typedef void add_fn(struct blob *, size_t);
+
+/* files files of size bytes each: text, random bytes and zeroes by turns. */
+static void make_tar(struct blob *tar, size_t files, size_t size)
+{
+	static add_fn *const contents[] = { add_text, add_random, add_text, add_zeroes };
+
+	random_state = 1;
+	tar_header(tar, "d/", '5', 0);
+	for (size_t i = 0; i < files; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof name, "d/file%zu", i);
+		tar_header(tar, name, '0', size);
+		contents[i % ARRAY_SIZE(contents)](tar, size);
+		add_zeroes(tar, (512 - size % 512) % 512);
+	}
+	add_zeroes(tar, 1024);
+}
+
+/* --- gzip and zstd --- */
+
+/* One gzip member; header may be NULL. */
+static void add_member(struct blob *out, const uint8_t *plain, size_t len, int level, int strategy,
+	gz_header *header)
+{
+	size_t room = len + len / 1000 + 4096;
+	z_stream z = { 0 };
+
+	assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, strategy), Z_OK);
+	if (header)
+		assert_int_equal(deflateSetHeader(&z, header), Z_OK);
+	z.next_in = (Bytef *)plain;
+	z.avail_in = (uInt)len;
+	z.next_out = blob_grow(out, room);
+	z.avail_out = (uInt)room;
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	out->len -= z.avail_out;
+	assert_int_equal(deflateEnd(&z), Z_OK);
+}
+
+static void add_frame(struct blob *out, const uint8_t *plain, size_t len, bool has_size)
+{
+	size_t room = ZSTD_compressBound(len);
+	ZSTD_CCtx *compressor = ZSTD_createCCtx();
+	ZSTD_inBuffer from = { plain, len, 0 };
+	ZSTD_outBuffer to = { blob_grow(out, room), room, 0 };
+
+	assert_non_null(compressor);
+	(void)ZSTD_CCtx_setParameter(compressor, ZSTD_c_checksumFlag, 1);
+	(void)ZSTD_CCtx_setParameter(compressor, ZSTD_c_contentSizeFlag, has_size);
+	if (!has_size) /* an end that is not known when the frame begins */
+		assert_false(ZSTD_isError(ZSTD_compressStream2(
+			compressor, &to, &(ZSTD_inBuffer){ plain, 0, 0 }, ZSTD_e_flush)));
+	assert_int_equal(ZSTD_compressStream2(compressor, &to, &from, ZSTD_e_end), 0);
+	out->len -= to.size - to.pos;
+	ZSTD_freeCCtx(compressor);
+}
+
+static void add_skippable(struct blob *out, size_t len)
+{
+	blob_add_le32(out, 0x184D2A5E);
+	blob_add_le32(out, (uint32_t)len);
+	add_random(out, len);
+}
+
+static void sha256(const void *bytes, size_t len, struct digest *ret)
+{
+	*ret = (struct digest){ .algorithm = DIGEST_SHA256 };
+	assert_int_equal(EVP_Digest(bytes, len, ret->bytes, NULL, EVP_sha256(), NULL), 1);
+}
+
+/* --- indexing --- */
+
+struct pass {
+	int blob_fd, spool_fd, index_fd;
+	struct digest digest;
+};
+
+static int temporary(void)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int open_spool(void *context, struct error *err)
+{
+	struct pass *pass = context;
+
+	(void)err;
+	assert_int_equal(pass->spool_fd, -1);
+	return pass->spool_fd = temporary();
+}
+
+static void pass_release(struct pass *pass)
+{
+	closep(&pass->blob_fd);
+	closep(&pass->spool_fd);
+	closep(&pass->index_fd);
+}
+
+CLEANUP_POINTER(indexerp, struct indexer, indexer_free)
+CLEANUP_POINTER(layerp, struct layer, layer_free)
+
+/* Pieces of at most so many bytes, of changing size; 0: all at once. */
+static int feed(
+	struct indexer *indexer, const struct blob *blob, size_t piece_max, struct error *err)
+{
+	size_t n;
+
+	if (!piece_max)
+		return indexer_feed(indexer, blob->data, blob->len, err);
+	for (size_t done = 0; done < blob->len; done += n) {
+		int rc;
+
+		n = 1 + random_next() % piece_max;
+		if (n > blob->len - done)
+			n = blob->len - done;
+		rc = indexer_feed(indexer, blob->data + done, n, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void index_blob(struct pass *pass, const struct blob *blob, size_t piece_max)
+{
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	struct error err = { "" };
+	int rc;
+
+	*pass = (struct pass){ temporary(), -1, temporary(), { 0 } };
+	sha256(blob->data, blob->len, &pass->digest);
+	assert_int_equal(write(pass->blob_fd, blob->data, blob->len), blob->len);
+	rc = indexer_new(&indexer, &pass->digest, blob->len, open_spool, pass, &err);
+	if (!rc)
+		rc = feed(indexer, blob, piece_max, &err);
+	if (!rc)
+		rc = indexer_finish(indexer, pass->index_fd, &err);
+	if (rc)
+		fail_msg("indexing: %d, %s", rc, err.text);
+}
+
+static struct layer *open_layer(const struct pass *pass)
+{
+	struct layer *layer = NULL;
+	struct error err = { "" };
+	int rc;
+
+	rc = layer_open(&layer, pass->index_fd, &pass->digest, &err);
+	if (rc)
+		fail_msg("layer_open: %d, %s", rc, err.text);
+	return layer;
+}
+
+/* What every index has to satisfy, whatever the coding. */
+static void check_plain(
+	const struct layer *layer, const struct pass *pass, const struct blob *plain)
+{
+	uint8_t *decoded = malloc(SPAN_SIZE_MAX);
+	struct error err = { "" };
+	struct digest diff_id;
+	uint64_t covered = 0;
+
+	assert_non_null(decoded);
+	sha256(plain->data, plain->len, &diff_id);
+	assert_true(digest_equal(&layer->diff_id, &diff_id));
+	assert_int_equal(layer->plain_size, plain->len);
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i];
+		int rc = layer_decode_span(layer, i, pass->blob_fd, pass->spool_fd, decoded, &err);
+
+		if (rc)
+			fail_msg("span %" PRIu32 ": %d, %s", i, rc, err.text);
+		assert_int_equal(span->plain_offset, covered);
+		assert_in_range(span->plain_len, 1, SPAN_SIZE_MAX);
+		if (i + 1 < layer->span_count && !span->in_spool)
+			assert_true(span->plain_len >= SPAN_SIZE_MIN);
+		assert_memory_equal(decoded, plain->data + covered, span->plain_len);
+		covered += span->plain_len;
+	}
+	assert_int_equal(covered, plain->len);
+	for (int i = 0; plain->len && i < 200; i++) {
+		uint64_t offset = random_next() % plain->len;
+		const struct span *span = &layer->spans[layer_span_at(layer, offset)];
+
+		assert_true(span->plain_offset <= offset);
+		assert_true(offset < span->plain_offset + span->plain_len);
+	}
+	free(decoded);
+}
+
+static void assert_same_file(int a, int b)
+{
+	struct stat sa, sb;
+	void *ma, *mb;
+
+	assert_int_equal(fstat(a, &sa), 0);
+	assert_int_equal(fstat(b, &sb), 0);
+	assert_int_equal(sa.st_size, sb.st_size);
+	ma = mmap(NULL, (size_t)sa.st_size, PROT_READ, MAP_PRIVATE, a, 0);
+	mb = mmap(NULL, (size_t)sb.st_size, PROT_READ, MAP_PRIVATE, b, 0);
+	assert_ptr_not_equal(ma, MAP_FAILED);
+	assert_ptr_not_equal(mb, MAP_FAILED);
+	assert_memory_equal(ma, mb, (size_t)sa.st_size);
+	munmap(ma, (size_t)sa.st_size);
+	munmap(mb, (size_t)sb.st_size);
+}
+
+/* --- blobs that are good --- */
+
+typedef void make_fn(struct blob *blob, struct blob *plain);
+
+static void gz(struct blob *blob, struct blob *plain, int level, int strategy)
+{
+	make_tar(plain, 40, 150001);
+	add_member(blob, plain->data, plain->len, level, strategy, NULL);
+}
+
+static void gz_dynamic(struct blob *blob, struct blob *plain)
+{
+	gz(blob, plain, 6, Z_DEFAULT_STRATEGY);
+}
+
+static void gz_fixed(struct blob *blob, struct blob *plain)
+{
+	gz(blob, plain, 6, Z_FIXED);
+}
+
+static void gz_stored(struct blob *blob, struct blob *plain)
+{
+	gz(blob, plain, 0, Z_DEFAULT_STRATEGY);
+}
+
+static void gz_huffman(struct blob *blob, struct blob *plain)
+{
+	gz(blob, plain, 9, Z_HUFFMAN_ONLY);
+}
+
+/* Members of size plain bytes, with empty ones between. */
+static void members(struct blob *blob, struct blob *plain, size_t size, size_t empty)
+{
+	for (size_t done = 0; done < plain->len; done += size) {
+		size_t n = size < plain->len - done ? size : plain->len - done;
+
+		add_member(blob, plain->data + done, n, 6, Z_DEFAULT_STRATEGY, NULL);
+		for (size_t i = 0; i < empty; i++)
+			add_member(blob, NULL, 0, 6, Z_DEFAULT_STRATEGY, NULL);
+	}
+}
+
+static void gz_members(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	members(blob, plain, 100003, 0);
+}
+
+static void gz_long_members(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	members(blob, plain, 1500007, 0);
+}
+
+static void gz_exact_members(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	members(blob, plain, SPAN_SIZE_MIN, 1);
+}
+
+static void gz_tiny_members(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 3, 1000);
+	members(blob, plain, 1, 1);
+}
+
+static void gz_empty_members(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 20, 150001);
+	add_member(blob, NULL, 0, 6, Z_DEFAULT_STRATEGY, NULL);
+	members(blob, plain, 100003, 3);
+}
+
+static void gz_fields(struct blob *blob, struct blob *plain)
+{
+	uint8_t extra[300] = { 'X', 'Y', 40, 1 };
+	gz_header header = { .extra = extra,
+		.extra_len = sizeof extra,
+		.os = 3,
+		.time = 77,
+		.name = (Bytef *)"a name",
+		.comment = (Bytef *)"a comment\n",
+		.hcrc = 1 };
+
+	make_tar(plain, 20, 150001);
+	add_member(blob, plain->data, 700000, 6, Z_DEFAULT_STRATEGY, &header);
+	header.extra_len = 0;
+	add_member(blob, plain->data + 700000, 700000, 6, Z_DEFAULT_STRATEGY, &header);
+	header.name = NULL;
+	header.hcrc = 0;
+	add_member(
+		blob, plain->data + 1400000, plain->len - 1400000, 6, Z_DEFAULT_STRATEGY, &header);
+}
+
+static void gz_padding(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	add_zeroes(blob, 3000);
+}
+
+static void gz_nothing(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	add_member(blob, NULL, 0, 6, Z_DEFAULT_STRATEGY, NULL);
+}
+
+/* Full flushes put an empty stored block behind each piece: blocks without a byte. */
+static void gz_flushes(struct blob *blob, struct blob *plain)
+{
+	z_stream z = { 0 };
+
+	make_tar(plain, 20, 150001);
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.avail_out = (uInt)plain->len * 2;
+	z.next_out = blob_grow(blob, z.avail_out);
+	for (size_t done = 0, n; done < plain->len; done += n) {
+		n = plain->len - done < 65536 ? plain->len - done : 65536;
+		z.next_in = plain->data + done;
+		z.avail_in = (uInt)n;
+		assert_int_equal(deflate(&z, Z_FULL_FLUSH), Z_OK);
+		assert_int_equal(deflate(&z, Z_PARTIAL_FLUSH) & ~Z_BUF_ERROR, 0);
+	}
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	blob->len -= z.avail_out;
+	assert_int_equal(deflateEnd(&z), Z_OK);
+}
+
+struct bits {
+	struct blob *blob;
+	uint32_t held;
+	unsigned count;
+};
+
+static void put_bits(struct bits *bits, uint32_t value, unsigned count)
+{
+	bits->held |= value << bits->count;
+	for (bits->count += count; bits->count >= 8; bits->count -= 8, bits->held >>= 8)
+		blob_add(bits->blob, &(uint8_t){ (uint8_t)bits->held }, 1);
+}
+
+/* RFC 1951, 3.2.6: one block of fixed codes that gives 1 + 258 n zeroes: literal 0 is
+ * 00110000; length 258 is 11000101, distance 1 is 00000; the end is 0000000.  Codes come most
+ * significant bit first. */
+static void add_zero_block(struct bits *bits, size_t n)
+{
+	put_bits(bits, 0, 1);
+	put_bits(bits, 1, 2);
+	put_bits(bits, 0x0c, 8);
+	while (n--)
+		put_bits(bits, 0xa3, 13);
+	put_bits(bits, 0, 7);
+}
+
+static void add_stored_block(struct bits *bits, const uint8_t *bytes, uint16_t len, bool is_last)
+{
+	put_bits(bits, is_last, 1);
+	put_bits(bits, 0, 2);
+	put_bits(bits, 0, (8 - bits->count) % 8);
+	put_bits(bits, len, 16);
+	put_bits(bits, (uint16_t)~len, 16);
+	blob_add(bits->blob, bytes, len);
+}
+
+/* A block longer than a span may be, then blocks that are not, and the same again. */
+static void gz_long_block(struct blob *blob, struct blob *plain)
+{
+	static const uint8_t header[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
+	enum { ZEROES = 70000, STORED = 60000 };
+	struct bits bits = { blob, 0, 0 };
+
+	random_state = 5;
+	blob_add(blob, header, sizeof header);
+	for (int round = 0; round < 2; round++) {
+		add_zero_block(&bits, ZEROES);
+		add_zeroes(plain, 1 + 258 * (size_t)ZEROES);
+		for (int i = 0; i < 40; i++) {
+			add_random(plain, STORED);
+			add_stored_block(&bits, plain->data + plain->len - STORED, STORED,
+				round == 1 && i == 39);
+		}
+	}
+	blob_add_le32(blob, (uint32_t)crc32_z(crc32(0, NULL, 0), plain->data, plain->len));
+	blob_add_le32(blob, (uint32_t)plain->len);
+}
+
+static void frames(struct blob *blob, struct blob *plain, size_t size, bool has_size)
+{
+	for (size_t done = 0; done < plain->len; done += size)
+		add_frame(blob, plain->data + done,
+			size < plain->len - done ? size : plain->len - done, has_size);
+}
+
+static void zst_one_frame(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 12, 300000);
+	frames(blob, plain, plain->len, true);
+}
+
+static void zst_frames(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	frames(blob, plain, 400000, true);
+}
+
+static void zst_frames_unsized(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	frames(blob, plain, 400000, false);
+}
+
+static void zst_exact_frames(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 40, 150001);
+	frames(blob, plain, SPAN_SIZE_MIN, true);
+}
+
+static void zst_limit_frames(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 90, 150001);
+	frames(blob, plain, 5 * MIB, true);
+}
+
+static void zst_skippable(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 20, 150001);
+	add_skippable(blob, 700);
+	frames(blob, plain, 1300000, true);
+	add_skippable(blob, 0);
+	add_skippable(blob, 100000);
+}
+
+static void zst_empty_frames(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 20, 150001);
+	add_frame(blob, NULL, 0, true);
+	add_frame(blob, plain->data, 1400000, true);
+	add_frame(blob, NULL, 0, false);
+	add_frame(blob, plain->data + 1400000, plain->len - 1400000, true);
+	add_frame(blob, NULL, 0, true);
+}
+
+static void zst_long_frame(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 50, 150001);
+	frames(blob, plain, plain->len, true);
+}
+
+/* Small, long, small, small. */
+static void zst_mixed(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 60, 150001);
+	add_frame(blob, plain->data, 300000, true);
+	add_frame(blob, plain->data + 300000, 6000000, false);
+	add_frame(blob, plain->data + 6300000, 10, true);
+	add_frame(blob, plain->data + 6300010, plain->len - 6300010, true);
+}
+
+/* RFC 8878, 3.1.1: a frame by hand: descriptor, window, one raw block. */
+static void zst_by_hand(struct blob *blob, struct blob *plain, uint8_t window_log)
+{
+	add_zeroes(plain, 1024);
+	blob_add_le32(blob, 0xFD2FB528);
+	blob_add(blob, (uint8_t[]){ 0x00, (uint8_t)((window_log - 10) << 3) }, 2);
+	blob_add(blob, (uint8_t[]){ 1 | (1024 << 3 & 0xff), 1024 >> 5, 0 }, 3);
+	add_zeroes(blob, 1024);
+}
+
+static void zst_window_27(struct blob *blob, struct blob *plain)
+{
+	zst_by_hand(blob, plain, 27);
+}
+
+static void plain_tar(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 25, 150001);
+	blob_add(blob, plain->data, plain->len);
+}
+
+static void plain_exact(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 1, 2 * SPAN_SIZE_MIN - 512 * 4);
+	assert_int_equal(plain->len, 2 * SPAN_SIZE_MIN);
+	blob_add(blob, plain->data, plain->len);
+}
+
+static void plain_nothing(struct blob *blob, struct blob *plain)
+{
+	(void)blob;
+	(void)plain;
+}
+
+/* A header that is no longer what its checksum says, 600,000 bytes in. */
+static void gz_bad_tar(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 20, 150000);
+	plain->data[4 * 150528 + 512 + 3] ^= 1;
+	add_member(blob, plain->data, plain->len, 6, Z_DEFAULT_STRATEGY, NULL);
+}
+
+static void gz_text(struct blob *blob, struct blob *plain)
+{
+	add_text(plain, 3000000);
+	add_member(blob, plain->data, plain->len, 6, Z_DEFAULT_STRATEGY, NULL);
+}
+
+static const struct good_case {
+	const char *name;
+	make_fn *make;
+	enum media_coding coding;
+	enum { BLOB, SPOOL, BOTH } where; /* the spans are */
+	int status;
+	enum span_start start; /* of some span in the blob */
+} good_cases[] = {
+	{ "gzip: dynamic blocks", gz_dynamic, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: fixed blocks", gz_fixed, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: stored blocks", gz_stored, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: no matches", gz_huffman, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: short members", gz_members, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: long members", gz_long_members, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: members as long as a span", gz_exact_members, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: members of one byte", gz_tiny_members, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: empty members", gz_empty_members, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: FEXTRA, FNAME, FCOMMENT, FHCRC", gz_fields, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: zeroes after the last member", gz_padding, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: empty blocks", gz_flushes, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
+	{ "gzip: blocks longer than a span", gz_long_block, CODING_GZIP, BOTH, 0, SPAN_DEFLATE },
+	{ "gzip: nothing", gz_nothing, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: malformed tar", gz_bad_tar, CODING_GZIP, BLOB, -EIO, SPAN_DEFLATE },
+	{ "gzip: not a tar", gz_text, CODING_GZIP, BLOB, -EIO, SPAN_DEFLATE },
+	{ "zstd: one frame", zst_one_frame, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: short frames", zst_frames, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: frames without a size", zst_frames_unsized, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: frames as long as a span", zst_exact_frames, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: frames as long as the buffer", zst_limit_frames, CODING_ZSTD, BOTH, 0, SPAN_ZSTD },
+	{ "zstd: skippable frames", zst_skippable, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: empty frames", zst_empty_frames, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: one long frame", zst_long_frame, CODING_ZSTD, SPOOL, 0, SPAN_ZSTD },
+	{ "zstd: a long frame among short ones", zst_mixed, CODING_ZSTD, BOTH, 0, SPAN_ZSTD },
+	{ "zstd: a window of 128 MiB", zst_window_27, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "plain: some spans", plain_tar, CODING_PLAIN, BLOB, 0, SPAN_STORED },
+	{ "plain: exactly two spans", plain_exact, CODING_PLAIN, BLOB, 0, SPAN_STORED },
+	{ "plain: nothing", plain_nothing, CODING_PLAIN, BLOB, 0, SPAN_STORED },
+};
+
+static void check_good(const struct good_case *row, const struct layer *layer)
+{
+	uint32_t in_spool = 0, expected_start = 0;
+
+	assert_int_equal(layer->coding, row->coding);
+	if (layer->status != row->status)
+		fail_msg("status %d, %s", layer->status, layer->message);
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		in_spool += layer->spans[i].in_spool;
+		expected_start += !layer->spans[i].in_spool && layer->spans[i].start == row->start;
+	}
+	assert_int_equal(layer->needs_spool, row->where != BLOB);
+	assert_int_equal(in_spool > 0, row->where != BLOB);
+	assert_int_equal(in_spool < layer->span_count || !layer->span_count, row->where != SPOOL);
+	assert_int_equal(expected_start > 0, row->where != SPOOL && layer->span_count > 0);
+}
+
+static void indexes(void **state)
+{
+	const struct good_case *row = *state;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	static const size_t pieces[] = { 0, 1000, 200000 };
+	struct pass passes[ARRAY_SIZE(pieces)];
+	struct layer *layer;
+
+	row->make(&blob, &plain);
+	random_state = 99;
+	/* Short blobs are fed in pieces of one byte, and of one or two. */
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
+		index_blob(&passes[i], &blob, blob.len < 64 * KIB && pieces[i] ? i : pieces[i]);
+	layer = open_layer(&passes[0]);
+	assert_int_equal(layer->stored_size, blob.len);
+	check_good(row, layer);
+	check_plain(layer, &passes[0], &plain);
+	layer_free(layer);
+	for (size_t i = 1; i < ARRAY_SIZE(pieces); i++)
+		assert_same_file(passes[0].index_fd, passes[i].index_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
+		pass_release(&passes[i]);
+}
+
+/* --- blobs that are bad --- */
+
+static void gz_bad_crc(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->data[blob->len - 8] ^= 1;
+}
+
+static void gz_bad_size(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->data[blob->len - 1] ^= 1;
+}
+
+static void gz_bad_first_crc(struct blob *blob, struct blob *plain)
+{
+	size_t first;
+
+	make_tar(plain, 3, 1000);
+	add_member(blob, plain->data, 1500, 6, Z_DEFAULT_STRATEGY, NULL);
+	first = blob->len;
+	add_member(blob, plain->data + 1500, plain->len - 1500, 6, Z_DEFAULT_STRATEGY, NULL);
+	blob->data[first - 8] ^= 1;
+}
+
+static void gz_bad_header_crc(struct blob *blob, struct blob *plain)
+{
+	gz_header header = { .hcrc = 1, .os = 255, .name = (Bytef *)"name" };
+
+	make_tar(plain, 3, 1000);
+	add_member(blob, plain->data, plain->len, 6, Z_DEFAULT_STRATEGY, &header);
+	blob->data[11] ^= 1;
+}
+
+static void gz_reserved_flag(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->data[3] |= 0x20;
+}
+
+static void gz_method(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob_add(blob, (uint8_t[]){ 0x1f, 0x8b, 7, 0, 0, 0, 0, 0, 0, 3 }, 10);
+}
+
+static void gz_garbage(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob_add(blob, "garbage", 7);
+}
+
+static void gz_padding_garbage(struct blob *blob, struct blob *plain)
+{
+	gz_padding(blob, plain);
+	blob_add(blob, "\x1f\x8b", 2);
+}
+
+static void gz_no_trailer(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->len -= 3;
+}
+
+static void gz_no_end(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->len /= 2;
+}
+
+static void gz_no_body(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->len = 10;
+}
+
+static void gz_no_header(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->len = 7;
+}
+
+static void gz_half_header(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob_add(blob, "\x1f", 1);
+}
+
+static void gz_bad_block(struct blob *blob, struct blob *plain)
+{
+	gz_dynamic(blob, plain);
+	blob->data[10] |= 7; /* RFC 1951, 3.2.3: BTYPE 11 is reserved */
+}
+
+static void zst_bad_checksum(struct blob *blob, struct blob *plain)
+{
+	zst_one_frame(blob, plain);
+	blob->data[blob->len - 1] ^= 1;
+}
+
+static void zst_no_end(struct blob *blob, struct blob *plain)
+{
+	zst_frames(blob, plain);
+	blob->len -= 2;
+}
+
+static void zst_no_frame(struct blob *blob, struct blob *plain)
+{
+	zst_frames(blob, plain);
+	blob->len = 4;
+}
+
+static void zst_half_skippable(struct blob *blob, struct blob *plain)
+{
+	zst_frames(blob, plain);
+	add_skippable(blob, 1000);
+	blob->len -= 1;
+}
+
+static void zst_garbage(struct blob *blob, struct blob *plain)
+{
+	zst_frames(blob, plain);
+	blob_add(blob, "garbage", 7);
+}
+
+static void zst_window_28(struct blob *blob, struct blob *plain)
+{
+	zst_by_hand(blob, plain, 28);
+}
+
+/* RFC 8878, 3.1.1.1.1.6: one byte of dictionary id. */
+static void zst_dictionary(struct blob *blob, struct blob *plain)
+{
+	zst_by_hand(blob, plain, 20);
+	blob->data[4] |= 1;
+	add_zeroes(blob, 1);
+	memmove(blob->data + 7, blob->data + 6, blob->len - 7);
+	blob->data[6] = 42;
+}
+
+static void json_text(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	blob_add(blob, "{\"schemaVersion\":2}", 19);
+}
+
+static void long_text(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	random_state = 3;
+	add_text(blob, 100000);
+}
+
+static void xz_magic(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	blob_add(blob,
+		"\xfd"
+		"7zXZ\0\0\4",
+		8);
+	add_zeroes(blob, 1000);
+}
+
+static void bzip2_magic(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	blob_add(blob, "BZh91AY&SY", 10);
+	add_zeroes(blob, 1000);
+}
+
+static const struct bad_case {
+	const char *name;
+	make_fn *make;
+	enum media_coding coding;
+	int status;
+	const char *message; /* what it must hold */
+} bad_cases[] = {
+	{ "gzip: wrong CRC32", gz_bad_crc, CODING_GZIP, -EIO, "checksum" },
+	{ "gzip: wrong CRC32 of the first member", gz_bad_first_crc, CODING_GZIP, -EIO,
+		"checksum" },
+	{ "gzip: wrong ISIZE", gz_bad_size, CODING_GZIP, -EIO, "size" },
+	{ "gzip: wrong header CRC", gz_bad_header_crc, CODING_GZIP, -EIO, "header's checksum" },
+	{ "gzip: reserved flag", gz_reserved_flag, CODING_GZIP, -EIO, "reserved" },
+	{ "gzip: unknown method", gz_method, CODING_GZIP, -EIO, "method 7" },
+	{ "gzip: garbage behind", gz_garbage, CODING_GZIP, -EIO, "garbage" },
+	{ "gzip: zeroes and garbage behind", gz_padding_garbage, CODING_GZIP, -EIO, "garbage" },
+	{ "gzip: ends in the trailer", gz_no_trailer, CODING_GZIP, -EIO, "ends inside" },
+	{ "gzip: ends in the data", gz_no_end, CODING_GZIP, -EIO, "ends inside" },
+	{ "gzip: ends after the header", gz_no_body, CODING_GZIP, -EIO, "ends inside" },
+	{ "gzip: ends in the header", gz_no_header, CODING_GZIP, -EIO, "ends inside" },
+	{ "gzip: ends in the second header", gz_half_header, CODING_GZIP, -EIO, "ends inside" },
+	{ "gzip: bad block", gz_bad_block, CODING_GZIP, -EIO, "invalid block type" },
+	{ "zstd: wrong checksum", zst_bad_checksum, CODING_ZSTD, -EIO, "checksum" },
+	{ "zstd: ends in a frame", zst_no_end, CODING_ZSTD, -EIO, "ends inside" },
+	{ "zstd: ends in the magic", zst_no_frame, CODING_ZSTD, -EIO, "ends inside" },
+	{ "zstd: ends in a skippable frame", zst_half_skippable, CODING_ZSTD, -EIO, "ends inside" },
+	{ "zstd: garbage behind", zst_garbage, CODING_ZSTD, -EIO, "zstd" },
+	{ "zstd: a window of 256 MiB", zst_window_28, CODING_ZSTD, -EFBIG, "memory" },
+	{ "zstd: needs a dictionary", zst_dictionary, CODING_ZSTD, -EOPNOTSUPP, "ictionary" },
+	{ "JSON", json_text, CODING_UNKNOWN, -EIO, "not a tar archive" },
+	{ "text", long_text, CODING_UNKNOWN, -EIO, "not a tar archive" },
+	{ "xz", xz_magic, CODING_XZ, -EOPNOTSUPP, "xz" },
+	{ "bzip2", bzip2_magic, CODING_BZIP2, -EOPNOTSUPP, "bzip2" },
+};
+
+static void refuses(void **state)
+{
+	const struct bad_case *row = *state;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	static const size_t pieces[] = { 0, 3000 };
+
+	row->make(&blob, &plain);
+	random_state = 7;
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		CLEANUP(pass_release) struct pass pass;
+		CLEANUP(layerp) struct layer *layer = NULL;
+
+		index_blob(&pass, &blob, blob.len < 64 * KIB && pieces[i] ? 1 : pieces[i]);
+		layer = open_layer(&pass);
+		if (layer->status != row->status || !strstr(layer->message, row->message))
+			fail_msg("status %d, %s", layer->status, layer->message);
+		assert_int_equal(layer->coding, row->coding);
+		assert_int_equal(layer->stored_size, blob.len);
+		assert_int_equal(layer->plain_size, 0);
+		assert_int_equal(layer->span_count, 0);
+		assert_false(digest_is_set(&layer->diff_id));
+	}
+}
+
+/* --- the blob's identity --- */
+
+static int run(const struct blob *blob, const struct digest *digest, uint64_t size)
+{
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	struct pass pass = { -1, -1, temporary(), { 0 } };
+	struct error err = { "" };
+	int rc;
+
+	rc = indexer_new(&indexer, digest, size, open_spool, &pass, &err);
+	assert_int_equal(rc, 0);
+	rc = indexer_feed(indexer, blob->data, blob->len, &err);
+	if (!rc)
+		rc = indexer_finish(indexer, pass.index_fd, &err);
+	if (rc)
+		assert_true(*err.text);
+	pass_release(&pass);
+	return rc;
+}
+
+static void verifies_the_blob(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	struct digest good, bad, sha512 = { .algorithm = DIGEST_SHA512 };
+
+	(void)state;
+	gz_tiny_members(&blob, &plain);
+	sha256(blob.data, blob.len, &good);
+	assert_int_equal(
+		EVP_Digest(blob.data, blob.len, sha512.bytes, NULL, EVP_sha512(), NULL), 1);
+	bad = good;
+	bad.bytes[31] ^= 1;
+	assert_int_equal(run(&blob, &good, blob.len), 0);
+	assert_int_equal(run(&blob, &good, DESCRIPTOR_SIZE_UNKNOWN), 0);
+	assert_int_equal(run(&blob, &sha512, blob.len), 0);
+	assert_int_equal(run(&blob, &bad, blob.len), -EBADMSG);
+	assert_int_equal(run(&blob, &bad, DESCRIPTOR_SIZE_UNKNOWN), -EBADMSG);
+	assert_int_equal(run(&blob, &good, blob.len - 1), -EBADMSG);
+	assert_int_equal(run(&blob, &good, blob.len + 1), -EBADMSG);
+	assert_int_equal(run(&blob, &good, 0), -EBADMSG);
+}
+
+static int no_spool(void *context, struct error *err)
+{
+	(void)context;
+	return error_set(err, ENOSPC, "no place for a spool");
+}
+
+static void ends_without_a_spool(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	struct error err = { "" };
+	struct digest digest;
+
+	(void)state;
+	zst_long_frame(&blob, &plain);
+	sha256(blob.data, blob.len, &digest);
+	assert_int_equal(indexer_new(&indexer, &digest, blob.len, no_spool, NULL, &err), 0);
+	assert_int_equal(indexer_feed(indexer, blob.data, blob.len, &err), -ENOSPC);
+	assert_non_null(strstr(err.text, "no place for a spool"));
+}
+
+static void ends_when_cancelled(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	struct error err = { "" };
+	struct digest digest;
+	struct cancel cancel;
+
+	(void)state;
+	gz_dynamic(&blob, &plain);
+	sha256(blob.data, blob.len, &digest);
+	cancel_init(&cancel);
+	assert_int_equal(indexer_new(&indexer, &digest, blob.len, no_spool, NULL, &err), 0);
+	indexer_set_cancel(indexer, &cancel);
+	assert_int_equal(indexer_feed(indexer, blob.data, 1000, &err), 0);
+	cancel_set(&cancel);
+	assert_int_equal(indexer_feed(indexer, blob.data + 1000, blob.len - 1000, &err), -EINTR);
+	cancel_release(&cancel);
+}
+
+/* --- damage after the pass --- */
+
+/* Every span is right, or is refused; returns how many are right. */
+static uint32_t decode_all(
+	const struct layer *layer, const struct pass *pass, const struct blob *plain)
+{
+	uint8_t *decoded = malloc(SPAN_SIZE_MAX);
+	struct error err = { "" };
+	uint32_t right = 0;
+
+	assert_non_null(decoded);
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i];
+		int rc = layer_decode_span(layer, i, pass->blob_fd, pass->spool_fd, decoded, &err);
+
+		if (rc) {
+			assert_int_equal(rc, -EBADMSG);
+			continue;
+		}
+		assert_true(span->plain_offset + span->plain_len <= plain->len);
+		assert_memory_equal(decoded, plain->data + span->plain_offset, span->plain_len);
+		right++;
+	}
+	free(decoded);
+	return right;
+}
+
+static void flip(int fd, off_t offset)
+{
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, offset), 1);
+	byte ^= 0x10;
+	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_size;
+}
+
+/* All but the windows is under the checksum; a damaged window shows in its span. */
+static void notices_a_damaged_index(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	uint32_t opened = 0;
+
+	(void)state;
+	make_tar(&plain, 12, 200000);
+	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
+	index_blob(&pass, &blob, 0);
+	for (off_t at = 0, end = size_of(pass.index_fd); at < end; at += at < 4 * KIB ? 1 : 997) {
+		CLEANUP(layerp) struct layer *layer = NULL;
+		struct error err = { "" };
+		int rc;
+
+		flip(pass.index_fd, at);
+		rc = layer_open(&layer, pass.index_fd, &pass.digest, &err);
+		if (!rc) {
+			opened++;
+			(void)decode_all(layer, &pass, &plain);
+		} else {
+			assert_int_equal(rc, -EIO);
+		}
+		flip(pass.index_fd, at);
+	}
+	assert_true(opened > 0);
+}
+
+/* Every length but the right one. */
+static void notices_a_cut_index(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(closep) int cut = temporary();
+	uint8_t bytes[16 * KIB] = { 0 };
+	size_t end;
+
+	(void)state;
+	plain_tar(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	end = (size_t)size_of(pass.index_fd);
+	assert_in_range(end, 1, sizeof bytes - 8);
+	assert_int_equal(pread(pass.index_fd, bytes, end, 0), end);
+	for (size_t size = 0; size <= end + 8; size++) {
+		struct layer *layer = NULL;
+		struct error err = { "" };
+
+		if (size == end)
+			continue;
+		assert_int_equal(ftruncate(cut, 0), 0);
+		assert_int_equal(pwrite(cut, bytes, size, 0), size);
+		assert_int_equal(layer_open(&layer, cut, &pass.digest, &err), -EIO);
+	}
+}
+
+static void refuses_another_blobs_index(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	struct layer *layer = NULL;
+	struct error err = { "" };
+
+	(void)state;
+	gz_tiny_members(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	pass.digest.bytes[0] ^= 1;
+	assert_int_equal(layer_open(&layer, pass.index_fd, &pass.digest, &err), -EIO);
+	assert_null(layer);
+}
+
+static const struct damage_case {
+	const char *name;
+	make_fn *make;
+	bool in_spool;
+} damage_cases[] = {
+	{ "damaged gzip blob", gz_members, false },
+	{ "damaged gzip blob, one member", gz_dynamic, false },
+	{ "damaged zstd blob", zst_skippable, false },
+	{ "damaged plain blob", plain_tar, false },
+	{ "damaged spool", zst_long_frame, true },
+};
+
+static void notices_a_damaged_blob(void **state)
+{
+	const struct damage_case *row = *state;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	off_t size;
+	int fd;
+
+	row->make(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	fd = row->in_spool ? pass.spool_fd : pass.blob_fd;
+	size = size_of(fd);
+	for (off_t at = 11; at < size; at += size / 12) {
+		flip(fd, at);
+		assert_true(decode_all(layer, &pass, &plain) + 1 >= layer->span_count);
+		flip(fd, at);
+	}
+	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count);
+	assert_int_equal(ftruncate(fd, size / 2), 0);
+	assert_true(decode_all(layer, &pass, &plain) < layer->span_count);
+}
+
+/* --- the tree --- */
+
+static void holds_the_tree(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	uint32_t file;
+
+	(void)state;
+	gz_dynamic(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	assert_int_equal(layer->status, 0);
+	assert_int_equal(layer->dropped, 0);
+	assert_int_equal(layer->tree.entry_count, 1 + 1 + 40);
+	file = tree_walk(&layer->tree, "d/file7");
+	assert_int_not_equal(file, TREE_NONE);
+	assert_int_equal(tree_entry(&layer->tree, file)->size, 150001);
+	/* d/, then seven files of a header and 293 blocks each, then its header */
+	assert_int_equal(
+		tree_entry(&layer->tree, file)->u.data_offset, 512 + 7 * (512 + 293 * 512) + 512);
+}
+
+static void holds_an_empty_tree(void **state)
+{
+	static make_fn *const makes[] = { plain_nothing, gz_nothing };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
+		CLEANUP(blob_release) struct blob blob = { 0 };
+		CLEANUP(blob_release) struct blob plain = { 0 };
+		CLEANUP(pass_release) struct pass pass;
+		CLEANUP(layerp) struct layer *layer = NULL;
+
+		makes[i](&blob, &plain);
+		index_blob(&pass, &blob, 0);
+		layer = open_layer(&pass);
+		assert_int_equal(layer->status, 0);
+		assert_int_equal(layer->tree.entry_count, 1);
+	}
+}
+
+/* --- collected archives --- */
+
+static struct json_object *member(struct json_object *object, const char *name)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(object, name, &value))
+		fail_msg("fixture index: no '%s'", name);
+	return value;
+}
+
+static const char *text(struct json_object *object, const char *name)
+{
+	return json_object_get_string(member(object, name));
+}
+
+static void read_file(struct blob *blob, const char *directory, const char *name)
+{
+	char path[4096];
+	FILE *file;
+	size_t n;
+
+	(void)snprintf(path, sizeof path, "%s/archives/%s", directory, name);
+	file = fopen(path, "rb");
+	assert_non_null(file);
+	do {
+		uint8_t piece[4096];
+
+		n = fread(piece, 1, sizeof piece, file);
+		blob_add(blob, piece, n);
+	} while (n);
+	(void)fclose(file);
+}
+
+/* The names that another reader lists are in the tree. */
+static void check_names(const struct layer *layer, struct json_object *list)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+		uint32_t found = tree_walk(&layer->tree, text(entry, "name"));
+
+		assert_int_not_equal(found, TREE_NONE);
+		if (strcmp(text(entry, "type"), "file") == 0)
+			assert_int_equal(tree_entry(&layer->tree, found)->size,
+				json_object_get_int64(member(entry, "size")));
+	}
+}
+
+static void check_fixture(const char *directory, const char *name, struct json_object *expect)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	struct json_object *stream = member(expect, "stream");
+	char hex[DIGEST_HEX_MAX];
+
+	read_file(&blob, directory, name);
+	index_blob(&pass, &blob, 5);
+	layer = open_layer(&pass);
+	if (strcmp(text(expect, "verdict"), "invalid") == 0) {
+		assert_true(layer->status < 0);
+		assert_false(digest_is_set(&layer->diff_id));
+		return;
+	}
+	assert_true(digest_is_set(&layer->diff_id));
+	assert_string_equal(digest_hex(&layer->diff_id, hex), text(stream, "sha256"));
+	assert_int_equal(layer->plain_size, json_object_get_int64(member(stream, "length")));
+	if (strcmp(text(expect, "kind"), "tar") != 0)
+		return;
+	assert_int_equal(layer->status, 0);
+	check_names(layer, member(member(expect, "python"), "list"));
+}
+
+static bool ends_in(const char *name, const char *suffix)
+{
+	size_t len = strlen(name), suffix_len = strlen(suffix);
+
+	return len >= suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
+}
+
+static void agrees_with_other_readers(void **state)
+{
+	const char *directory = getenv("IMGFS_FIXTURES");
+	struct json_object *root;
+	char path[4096];
+	int checked = 0;
+
+	(void)state;
+	if (!directory) {
+		print_message("IMGFS_FIXTURES is not set\n");
+		skip();
+		return;
+	}
+	(void)snprintf(path, sizeof path, "%s/archives/EXPECT/INDEX.json", directory);
+	root = json_object_from_file(path);
+	assert_non_null(root);
+	json_object_object_foreach(member(root, "archives"), name, expect)
+	{
+		if (ends_in(name, "gz") || ends_in(name, ".zst")) {
+			check_fixture(directory, name, expect);
+			checked++;
+		}
+	}
+	json_object_put(root);
+	assert_true(checked > 0);
+}
+
+static const struct CMUnitTest single_tests[] = {
+	cmocka_unit_test(verifies_the_blob),
+	cmocka_unit_test(ends_without_a_spool),
+	cmocka_unit_test(ends_when_cancelled),
+	cmocka_unit_test(notices_a_damaged_index),
+	cmocka_unit_test(notices_a_cut_index),
+	cmocka_unit_test(refuses_another_blobs_index),
+	cmocka_unit_test(holds_the_tree),
+	cmocka_unit_test(holds_an_empty_tree),
+	cmocka_unit_test(agrees_with_other_readers),
+};
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) +
+				ARRAY_SIZE(damage_cases) + ARRAY_SIZE(single_tests)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = good_cases[i].name,
+			.test_func = indexes,
+			.initial_state = (void *)&good_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(bad_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = bad_cases[i].name,
+			.test_func = refuses,
+			.initial_state = (void *)&bad_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(damage_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = damage_cases[i].name,
+			.test_func = notices_a_damaged_blob,
+			.initial_state = (void *)&damage_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(single_tests); i++)
+		tests[n++] = single_tests[i];
+	return cmocka_run_group_tests_name("layer", tests, NULL, NULL);
+}
