@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cache -- blobs, indexes and refs on disk, by digest; shared by mounts.
+ *
+ *	blobs/ALG/HEX      verified blobs
+ *	index/ALG/HEX      layer indexes, by the digest of the blob
+ *	spool/ALG/HEX      seekable copies of blobs that cannot be entered, by the same
+ *	partial/HEX        blobs on their way, resumable, each under a flock
+ *	refs/HOST/REPO/TAG what a tag pointed at, with the time
+ *	proof/KEY/HEX      this identity may read this blob through this repository
+ *	tmp/               entries on their way that cannot be resumed
+ *
+ * Complete means: written to a temporary name, fsynced, renamed, directory
+ * fsynced.  kill -9 at any moment loses at most a partial.  A damaged entry is a miss.
+ * The directory is made 0700; one that is not ours, or that others may write to, is refused.
+ * Thread-safe, and safe between processes.  When the disk is full (or the directory
+ * read-only) writers get -ENOSPC (-EROFS) and readers go on without a cache.
+ */
+#ifndef FETCH_CACHE_CACHE_H
+#define FETCH_CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/buf.h"
+#include "model/descriptor.h"
+#include "model/digest.h"
+#include "model/error.h"
+
+struct cache;
+struct cancel;
+struct observer;
+
+/* path: created when missing; size_max in bytes is what eviction keeps to (0: everything
+ * goes when the cache is closed). */
+int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct observer *observer,
+	struct error *err);
+void cache_close(struct cache *cache);
+const char *cache_path(const struct cache *cache);
+uint64_t cache_used(struct cache *cache); /* bytes; may be some seconds old */
+
+/* Is an entry of that size worth writing, or would it push everything else out? */
+bool cache_fits(const struct cache *cache, uint64_t size);
+
+enum cache_kind { CACHE_BLOB, CACHE_INDEX, CACHE_SPOOL };
+
+/* A read-only fd of a complete entry, or -ENOENT.  Counts as use for eviction.  A blob's
+ * size is checked against size (unless DESCRIPTOR_SIZE_UNKNOWN); a wrong one is dropped. */
+int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest *digest,
+	uint64_t size, struct error *err);
+/* Drops an entry that turned out to be damaged. */
+void cache_drop(struct cache *cache, enum cache_kind kind, const struct digest *digest);
+
+/* A new entry on its way.  Nothing is visible before cache_writer_commit(). */
+struct cache_writer;
+int cache_writer_new(struct cache_writer **ret, struct cache *cache, enum cache_kind kind,
+	const struct digest *digest, struct error *err);
+/* The same for a blob that may have been begun before: *ret_offset bytes are there, to be
+ * read back through cache_writer_fd() (they are NOT verified).  Takes the lock of the
+ * partial; waits while another process or thread has it, until cancel. After the wait the blob may
+ * be complete: -EEXIST, look it up again. */
+int cache_writer_resume(struct cache_writer **ret, struct cache *cache, const struct digest *digest,
+	uint64_t *ret_offset, struct cancel *cancel, struct error *err);
+int cache_writer_fd(
+	const struct cache_writer *writer); /* read-write, at any offset by pread/pwrite */
+/* A read-only fd of the same file, the caller's; before the commit.  It stays good
+ * whatever becomes of the entry. */
+int cache_writer_reader(const struct cache_writer *writer, struct error *err);
+int cache_writer_append(
+	struct cache_writer *writer, const void *bytes, size_t len, struct error *err);
+/* Starts over: what was written is dropped. */
+int cache_writer_reset(struct cache_writer *writer, struct error *err);
+/* The content was verified by the caller: publish. */
+int cache_writer_commit(struct cache_writer *writer, struct error *err);
+/* Without a commit before: keep_partial leaves what a later cache_writer_resume() can use. */
+void cache_writer_free(struct cache_writer *writer, bool keep_partial);
+
+/* What a tag pointed at.  *ret_age_s: seconds since it was seen.  -ENOENT. */
+int cache_ref_get(struct cache *cache, const char *host, const char *repository, const char *tag,
+	struct descriptor *ret, uint64_t *ret_age_s, struct error *err);
+int cache_ref_put(struct cache *cache, const char *host, const char *repository, const char *tag,
+	const struct descriptor *descriptor, struct error *err);
+/* A list of tags or repositories (names joined by '\n') seen last, for when the
+ * registry is away; name is "tags" or "repositories". */
+int cache_list_get(struct cache *cache, const char *host, const char *repository, const char *name,
+	struct buf *ret, uint64_t *ret_age_s, struct error *err);
+int cache_list_put(struct cache *cache, const char *host, const char *repository, const char *name,
+	const char *text, size_t len, struct error *err);
+
+/* Proof of access: key tells registry, repository and identity. */
+enum { CACHE_PROOF_MAX_AGE_S = 86400 };
+bool cache_proof_has(
+	struct cache *cache, const char *key, const struct digest *digest, bool any_age);
+void cache_proof_put(struct cache *cache, const char *key, const struct digest *digest);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal -- what the cache's files share.  Nobody outside fetch/cache includes this. */
+#ifndef FETCH_CACHE_INTERNAL_H
+#define FETCH_CACHE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "fetch/cache/cache.h"
+
+/* Directories held open from cache_open() to cache_close(). */
+enum cache_dir {
+	DIR_BLOBS, /* sha256, then sha512: entry_dir() */
+	DIR_INDEX = DIR_BLOBS + 2,
+	DIR_SPOOL = DIR_INDEX + 2,
+	DIR_PARTIAL = DIR_SPOOL + 2, /* the ones up to here count as used */
+	DIR_TMP,
+	DIR_REFS,
+	DIR_PROOF,
+	DIR_COUNT,
+};
+
+enum {
+	TMP_NAME_MAX = 48,
+	DIR_MODE = 0700,
+	FILE_MODE = 0600,
+};
+
+struct cache {
+	struct observer *observer;
+	char *path;
+	uint64_t size_max;
+	int root;
+	int dirs[DIR_COUNT]; /* -1: could not be made, the disk is read-only */
+	_Atomic unsigned serial;
+	_Atomic bool was_warned; /* that nothing can be written: said once */
+	pthread_mutex_t lock;
+	uint64_t used;      /* under lock; exact after a scan */
+	uint64_t unscanned; /* under lock; bytes that came since */
+	uint64_t scanned_s; /* under lock; monotonic; 0: never */
+	bool is_scanning;   /* under lock; one thread does, others go on */
+	char **own;         /* under lock; size_max 0: paths to remove at the end */
+	size_t own_count;   /* under lock */
+};
+
+/* cache.c */
+const char *dir_name(enum cache_dir dir); /* "blobs/sha256" */
+enum cache_dir entry_dir(enum cache_kind kind, const struct digest *digest);
+/* Opens path below from step by step, following no link; with create the missing
+ * directories are made.  -1 and errno. */
+int open_below(int from, const char *path, bool create);
+/* A file that may be used: regular and ours. */
+bool is_own_file(const struct stat *st);
+/* An errno of the disk as the header names it, warning once when nothing can be written. */
+int disk_error(struct cache *cache, int code, struct error *err, const char *what);
+/* With size_max 0 everything we put is noted, to be removed at the end. */
+__attribute__((format(printf, 2, 3))) void note_own(struct cache *cache, const char *fmt, ...);
+
+/* writer.c: a locked file in tmp/, readable and writable; name has TMP_NAME_MAX bytes.
+ * -1 and errno. */
+int tmp_create(struct cache *cache, char *name);
+int write_all(int fd, const void *bytes, size_t len, uint64_t offset); /* 0, or -1 and errno */
+
+/* evict.c */
+/* An entry of size bytes came: keeps the sum, and to size_max, sparing this entry. */
+void account_added(struct cache *cache, uint64_t size, enum cache_dir dir, const char *name);
+void account_removed(struct cache *cache, uint64_t size);
+/* The disk is full: gives some of ours back.  False when there is nothing to give. */
+bool make_room(struct cache *cache);
+/* Removes what dead writers left in tmp/. */
+void collect_dead(struct cache *cache);
+
+#endif

@@ -1,0 +1,1023 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cache under what may happen to it: killed writers, damaged and planted
+ * files, other processes, a full disk.
+ */
+#include "fetch/cache/cache.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "fetch/cancel.h"
+#include "fetch/observer.h"
+#include "model/cleanup.h"
+
+/* printf hello | sha256sum, and sha512sum */
+#define HELLO     "hello"
+#define HELLO_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define HELLO_512                                                                                  \
+	"sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca7"                  \
+	"2323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"
+#define UNKNOWN DESCRIPTOR_SIZE_UNKNOWN
+
+/* --- a directory for each test --- */
+
+struct place {
+	char dir[64];  /* removed at the end */
+	char path[80]; /* of the cache, in it */
+	struct observer observer;
+	_Atomic unsigned warnings;
+};
+
+static void count_warning(struct observer *observer, enum log_level level, const char *text)
+{
+	(void)text;
+	if (level <= LOG_LEVEL_WARNING)
+		container_of(observer, struct place, observer)->warnings++;
+}
+
+static int setup(void **state)
+{
+	struct place *place = calloc(1, sizeof *place);
+
+	if (!place)
+		return -1;
+	strcpy(place->dir, "/tmp/imgfs-cache-XXXXXX");
+	if (!mkdtemp(place->dir))
+		return -1;
+	(void)snprintf(place->path, sizeof place->path, "%s/cache", place->dir);
+	place->observer.log = count_warning;
+	*state = place;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct place *place = *state;
+
+	(void)nftw(place->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(place);
+	return 0;
+}
+
+static struct cache *open_cache(struct place *place, uint64_t size_max)
+{
+	struct error err = { "" };
+	struct cache *cache;
+
+	if (cache_open(&cache, place->path, size_max, &place->observer, &err))
+		fail_msg("%s", err.text);
+	return cache;
+}
+
+static const char *in_cache(const struct place *place, const char *name)
+{
+	static char path[512];
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->path, name);
+	return path;
+}
+
+static unsigned count_files(const struct place *place, const char *name)
+{
+	DIR *dir = opendir(in_cache(place, name));
+	struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		count += *entry->d_name != '.';
+	(void)closedir(dir);
+	return count;
+}
+
+static struct digest digest_text(const char *text)
+{
+	struct digest digest;
+
+	assert_int_equal(digest_parse(&digest, text, NULL), 0);
+	return digest;
+}
+
+static struct digest hello(void)
+{
+	return digest_text("sha256:" HELLO_HEX);
+}
+
+/* A digest told apart by its last byte only. */
+static struct digest numbered(unsigned char number)
+{
+	struct digest digest = hello();
+
+	digest.bytes[31] = number;
+	return digest;
+}
+
+static void put(struct cache *cache, enum cache_kind kind, const struct digest *digest,
+	const char *bytes, size_t len)
+{
+	struct cache_writer *writer;
+	struct error err = { "" };
+	int rc = cache_writer_new(&writer, cache, kind, digest, &err);
+
+	if (!rc)
+		rc = cache_writer_append(writer, bytes, len, &err);
+	if (!rc)
+		rc = cache_writer_commit(writer, &err);
+	if (rc)
+		fail_msg("%s", err.text);
+	cache_writer_free(writer, false);
+}
+
+static bool has(struct cache *cache, enum cache_kind kind, const struct digest *digest)
+{
+	CLEANUP(closep) int fd = cache_lookup(cache, kind, digest, UNKNOWN, NULL);
+
+	assert_true(fd >= 0 || fd == -ENOENT);
+	return fd >= 0;
+}
+
+static void assert_content(int fd, const char *text)
+{
+	char bytes[64] = "";
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, bytes, sizeof bytes - 1, 0), strlen(text));
+	assert_string_equal(bytes, text);
+}
+
+/* --- entries --- */
+
+static void an_entry_is_seen_when_committed(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	static const char *const texts[] = { "sha256:" HELLO_HEX, HELLO_512 };
+
+	for (enum cache_kind kind = CACHE_BLOB; kind <= CACHE_SPOOL; kind++) {
+		for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+			struct digest digest = digest_text(texts[i]);
+			struct cache_writer *writer;
+			int fd, early;
+
+			assert_int_equal(cache_writer_new(&writer, cache, kind, &digest, NULL), 0);
+			assert_int_equal(cache_writer_append(writer, "hel", 3, NULL), 0);
+			assert_int_equal(cache_writer_append(writer, "lo", 2, NULL), 0);
+			assert_false(has(cache, kind, &digest));
+			early = cache_writer_reader(writer, NULL);
+			assert_int_equal(cache_writer_commit(writer, NULL), 0);
+			cache_writer_free(writer, false);
+			assert_content(early, HELLO);
+			assert_int_equal(fcntl(early, F_GETFL) & O_ACCMODE, O_RDONLY);
+			fd = cache_lookup(cache, kind, &digest, 5, NULL);
+			assert_content(fd, HELLO);
+			assert_int_equal(write(fd, "x", 1), -1);
+			(void)close(fd);
+			(void)close(early);
+		}
+	}
+	assert_int_equal(count_files(place, "tmp"), 0);
+	assert_int_equal(cache_used(cache), 6 * 5);
+	assert_string_equal(cache_path(cache), place->path);
+	cache_close(cache);
+}
+
+static void one_given_up_leaves_nothing(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+
+	assert_int_equal(cache_writer_new(&writer, cache, CACHE_INDEX, &digest, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, "x", 1, NULL), 0);
+	cache_writer_free(writer, true); /* nothing to keep: not resumable */
+	assert_int_equal(count_files(place, "tmp"), 0);
+	assert_false(has(cache, CACHE_INDEX, &digest));
+	cache_close(cache);
+}
+
+/* --- what may lie where an entry should be --- */
+
+static void make_short(const char *path)
+{
+	assert_int_equal(truncate(path, 4), 0);
+}
+static void make_empty(const char *path)
+{
+	assert_int_equal(truncate(path, 0), 0);
+}
+static void make_long(const char *path)
+{
+	assert_int_equal(truncate(path, 6), 0);
+}
+static void make_link(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+}
+static void make_fifo(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+static void make_directory(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static const struct damage_case {
+	const char *name;
+	void (*damage)(const char *path);
+	bool is_dropped, can_be_replaced;
+} damage_cases[] = {
+	{ "a blob that is too short is a miss", make_short, true, true },
+	{ "a blob that is empty after a crash is a miss", make_empty, true, true },
+	{ "a blob that is too long is a miss", make_long, true, true },
+	{ "a planted link is refused", make_link, false, true },
+	{ "a FIFO is refused and does not block", make_fifo, false, true },
+	{ "a directory is refused", make_directory, false, false },
+};
+
+static void damage_is_a_miss(struct place *place, const struct damage_case *c)
+{
+	struct cache *cache = open_cache(place, UNKNOWN);
+	const char *path = in_cache(place, "blobs/sha256/" HELLO_HEX);
+	struct digest digest = hello();
+	struct stat st;
+
+	put(cache, CACHE_BLOB, &digest, HELLO, 5);
+	c->damage(path);
+	assert_int_equal(cache_lookup(cache, CACHE_BLOB, &digest, 5, NULL), -ENOENT);
+	assert_true(place->warnings > 0);
+	assert_int_equal(place->observer.counters.cache_corrupt, c->is_dropped);
+	assert_int_equal(lstat(path, &st), c->is_dropped ? -1 : 0);
+	if (c->can_be_replaced) {
+		put(cache, CACHE_BLOB, &digest, HELLO, 5);
+		assert_true(has(cache, CACHE_BLOB, &digest));
+	}
+	cache_close(cache);
+}
+
+/* cmocka gives one state: the row; the place is made here. */
+static void damage_row(void **state)
+{
+	void *place;
+
+	assert_int_equal(setup(&place), 0);
+	damage_is_a_miss(place, *state);
+	(void)teardown(&place);
+}
+
+/* --- opening --- */
+
+static const struct open_case {
+	const char *name;
+	mode_t mode;
+	int rc;
+} open_cases[] = {
+	{ "a directory of ours", 0700, 0 },
+	{ "one that others may read", 0755, 0 },
+	{ "one that the group may write to", 0770, -EACCES },
+	{ "one that all may write to", 0777, -EACCES },
+};
+
+static void open_row(void **state)
+{
+	const struct open_case *c = *state;
+	struct cache *cache = NULL;
+	struct place *place;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	place = made;
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	assert_int_equal(chmod(place->path, c->mode), 0);
+	assert_int_equal(cache_open(&cache, place->path, UNKNOWN, &place->observer, NULL), c->rc);
+	cache_close(cache);
+	(void)teardown(&made);
+}
+
+static void missing_directories_are_made_private(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache;
+	struct stat st;
+
+	(void)strcat(place->path, "/a/b");
+	cache = open_cache(place, UNKNOWN);
+	assert_int_equal(stat(place->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(stat(in_cache(place, "blobs/sha256"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	cache_close(cache);
+}
+
+static void a_file_is_no_cache(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = NULL;
+	int fd = open(place->path, O_CREAT | O_WRONLY, 0600);
+
+	(void)close(fd);
+	assert_int_equal(
+		cache_open(&cache, place->path, UNKNOWN, &place->observer, NULL), -ENOTDIR);
+}
+
+static void a_foreign_directory_is_refused(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = NULL;
+
+	if (geteuid() != 0)
+		skip(); /* only root can give a directory away */
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	assert_int_equal(chown(place->path, 12345, 12345), 0);
+	assert_int_equal(cache_open(&cache, place->path, UNKNOWN, &place->observer, NULL), -EACCES);
+}
+
+static void a_linked_subdirectory_is_refused(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = NULL;
+
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	assert_int_equal(symlink("/tmp", in_cache(place, "blobs")), 0);
+	assert_int_equal(cache_open(&cache, place->path, UNKNOWN, &place->observer, NULL), -EACCES);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	(void)fputs(text, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void another_version_is_left_alone(void **state)
+{
+	struct place *place = *state;
+	struct digest digest = hello();
+	struct cache *cache;
+
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	write_file(in_cache(place, "version"), "999\n");
+	cache = open_cache(place, UNKNOWN);
+	put(cache, CACHE_BLOB, &digest, HELLO, 5);
+	cache_close(cache);
+	assert_int_equal(access(in_cache(place, "blobs"), F_OK), -1);
+	assert_int_equal(access(in_cache(place, "v1/blobs/sha256/" HELLO_HEX), F_OK), 0);
+	cache = open_cache(place, UNKNOWN);
+	assert_true(has(cache, CACHE_BLOB, &digest));
+	cache_close(cache);
+}
+
+static void an_empty_version_file_is_a_killed_writers(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache;
+
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	write_file(in_cache(place, "version"), "");
+	cache = open_cache(place, UNKNOWN);
+	cache_close(cache);
+	assert_int_equal(access(in_cache(place, "v1"), F_OK), -1);
+}
+
+/* --- killed at any point --- */
+
+enum kill_point { AT_BEGIN, AT_APPEND, AT_SECOND_APPEND, AT_COMMIT, KILL_POINTS };
+
+static void killed_child(struct place *place, bool is_blob, enum kill_point point)
+{
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset;
+	int rc = is_blob ? cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL)
+			 : cache_writer_new(&writer, cache, CACHE_INDEX, &digest, NULL);
+
+	if (rc)
+		_exit(2);
+	if (point == AT_BEGIN)
+		_exit(0);
+	if (cache_writer_append(writer, "hel", 3, NULL))
+		_exit(2);
+	if (point == AT_APPEND)
+		_exit(0);
+	if (cache_writer_append(writer, "lo", 2, NULL))
+		_exit(2);
+	if (point == AT_SECOND_APPEND)
+		_exit(0);
+	_exit(cache_writer_commit(writer, NULL) ? 2 : 0); /* not even freed */
+}
+
+static void wait_for_child(pid_t child)
+{
+	int status;
+
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_killed_writer_loses_a_partial_at_most(void **state)
+{
+	static const uint64_t kept[] = { 0, 3, 5 };
+	struct place *place = *state;
+	struct digest digest = hello();
+
+	for (int point = AT_BEGIN; point < 2 * KILL_POINTS; point++) {
+		bool is_blob = point >= KILL_POINTS, is_complete = point % KILL_POINTS == AT_COMMIT;
+		enum cache_kind kind = is_blob ? CACHE_BLOB : CACHE_INDEX;
+		struct cache_writer *writer;
+		struct cache *cache;
+		uint64_t offset = 99;
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (!child)
+			killed_child(place, is_blob, (enum kill_point)(point % KILL_POINTS));
+		wait_for_child(child);
+		cache = open_cache(place, UNKNOWN);
+		assert_int_equal(count_files(place, "tmp"), 0);
+		assert_int_equal(has(cache, kind, &digest), is_complete);
+		if (is_complete) {
+			CLEANUP(closep) int fd = cache_lookup(cache, kind, &digest, 5, NULL);
+
+			assert_content(fd, HELLO);
+			cache_drop(cache, kind, &digest);
+		} else if (is_blob) {
+			assert_int_equal(
+				cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL),
+				0);
+			assert_int_equal(offset, kept[point % KILL_POINTS]);
+			cache_writer_free(writer, false);
+			assert_int_equal(count_files(place, "partial"), 0);
+		}
+		cache_close(cache);
+	}
+}
+
+static void a_living_writers_file_is_not_collected(void **state)
+{
+	struct place *place = *state;
+	struct cache *first = open_cache(place, UNKNOWN), *second;
+	struct digest digest = hello();
+	struct cache_writer *writer;
+
+	assert_int_equal(cache_writer_new(&writer, first, CACHE_SPOOL, &digest, NULL), 0);
+	second = open_cache(place, UNKNOWN);
+	assert_int_equal(count_files(place, "tmp"), 1);
+	assert_int_equal(cache_writer_append(writer, HELLO, 5, NULL), 0);
+	assert_int_equal(cache_writer_commit(writer, NULL), 0);
+	cache_writer_free(writer, false);
+	assert_true(has(second, CACHE_SPOOL, &digest));
+	cache_close(first);
+	cache_close(second);
+}
+
+/* --- two at one partial --- */
+
+enum outcome { COMMITS, DIES, GIVES_UP, KEEPS };
+
+static const struct race_case {
+	const char *name;
+	enum outcome outcome;
+	int rc;
+	uint64_t offset;
+} race_cases[] = {
+	{ "waiting for one who commits", COMMITS, -EEXIST, 0 },
+	{ "waiting for one who dies", DIES, 0, 3 },
+	{ "waiting for one who gives up", GIVES_UP, 0, 0 },
+	{ "waiting for one who keeps the partial", KEEPS, 0, 3 },
+};
+
+/* Takes the lock, says so, and holds it for a moment that the other spends waiting. */
+static void holder(struct place *place, enum outcome outcome, int ready)
+{
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct timespec moment = { .tv_nsec = 50000000 };
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset;
+
+	if (cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL) || offset ||
+		cache_writer_append(writer, "hel", 3, NULL) || write(ready, "x", 1) != 1)
+		_exit(2);
+	(void)nanosleep(&moment, NULL);
+	if (outcome == DIES)
+		_exit(0);
+	if (outcome == COMMITS &&
+		(cache_writer_append(writer, "lo", 2, NULL) || cache_writer_commit(writer, NULL)))
+		_exit(2);
+	cache_writer_free(writer, outcome == KEEPS);
+	_exit(0);
+}
+
+static void race_row(void **state)
+{
+	const struct race_case *c = *state;
+	struct cache_writer *writer = NULL;
+	struct digest digest = hello();
+	struct cache *cache;
+	uint64_t offset = 0;
+	int ready[2];
+	char byte;
+	pid_t child;
+	void *place;
+
+	assert_int_equal(setup(&place), 0);
+	cache = open_cache(place, UNKNOWN);
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		holder(place, c->outcome, ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), c->rc);
+	assert_int_equal(offset, c->offset);
+	assert_int_equal(has(cache, CACHE_BLOB, &digest), c->outcome == COMMITS);
+	cache_writer_free(writer, true);
+	wait_for_child(child);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	cache_close(cache);
+	(void)teardown(&place);
+}
+
+static void *cancel_soon(void *context)
+{
+	struct timespec moment = { .tv_nsec = 20000000 };
+
+	(void)nanosleep(&moment, NULL);
+	cancel_set(context);
+	return NULL;
+}
+
+static void waiting_ends_with_a_cancel(void **state)
+{
+	struct cache *cache = open_cache(*state, UNKNOWN);
+	struct cache_writer *writer, *second = NULL;
+	struct digest digest = hello();
+	struct cancel cancel;
+	pthread_t thread;
+	uint64_t offset;
+
+	cancel_init(&cancel);
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancel), 0);
+	assert_int_equal(
+		cache_writer_resume(&second, cache, &digest, &offset, &cancel, NULL), -EINTR);
+	assert_int_equal(
+		cache_writer_resume(&second, cache, &digest, &offset, &cancel, NULL), -EINTR);
+	(void)pthread_join(thread, NULL);
+	cache_writer_free(writer, false);
+	cancel_release(&cancel);
+	cache_close(cache);
+}
+
+static void a_partial_can_start_over(void **state)
+{
+	struct cache *cache = open_cache(*state, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset;
+
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, "garbage", 7, NULL), 0);
+	assert_int_equal(cache_writer_reset(writer, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, HELLO, 5, NULL), 0);
+	assert_content(cache_writer_fd(writer), HELLO);
+	assert_int_equal(cache_writer_commit(writer, NULL), 0);
+	cache_writer_free(writer, false);
+	assert_true(has(cache, CACHE_BLOB, &digest));
+	assert_int_equal(
+		cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), -EEXIST);
+	assert_int_equal(count_files(*state, "partial"), 0);
+	cache_close(cache);
+}
+
+/* --- no room --- */
+
+static void full_child(struct place *place)
+{
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct rlimit limit = { 8, 8 };
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &limit) ||
+		cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL) ||
+		cache_writer_append(writer, "12345", 5, NULL))
+		_exit(2);
+	if (cache_writer_append(writer, "67890", 5, NULL) != -ENOSPC)
+		_exit(3);
+	if (lseek(cache_writer_fd(writer), 0, SEEK_END) != 5)
+		_exit(4); /* no half of a piece */
+	cache_writer_free(writer, true);
+	if (place->warnings != 1 ||
+		cache_ref_put(cache, "h", "r", "t",
+			&(struct descriptor){ .digest = digest, .size = 1 }, NULL) != -ENOSPC ||
+		place->warnings != 1)
+		_exit(5);
+	if (cache_ref_get(cache, "h", "r", "t", &(struct descriptor){ 0 }, &offset, NULL) !=
+		-ENOENT)
+		_exit(6);
+	_exit(0);
+}
+
+static void a_full_disk_is_enospc(void **state)
+{
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (!child)
+		full_child(*state);
+	wait_for_child(child);
+	assert_int_equal(count_files(*state, "tmp"), 0);
+	assert_int_equal(count_files(*state, "partial"), 1);
+}
+
+static void a_cache_removed_under_us_is_a_miss(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset, age;
+
+	(void)nftw(place->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	assert_false(has(cache, CACHE_BLOB, &digest));
+	assert_int_equal(cache_writer_new(&writer, cache, CACHE_BLOB, &digest, NULL), -EIO);
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), -EIO);
+	assert_int_equal(cache_ref_get(cache, "h", "r", "t", &(struct descriptor){ 0 }, &age, NULL),
+		-ENOENT);
+	cache_proof_put(cache, "key", &digest);
+	assert_false(cache_proof_has(cache, "key", &digest, true));
+	cache_close(cache);
+}
+
+/* --- eviction --- */
+
+static void set_age(const struct place *place, const char *name, time_t age_s)
+{
+	struct timespec times[2] = { { .tv_sec = time(NULL) - age_s } };
+
+	times[1] = times[0];
+	assert_int_equal(utimensat(AT_FDCWD, in_cache(place, name), times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void set_entry_age(const struct place *place, const struct digest *digest, time_t age_s)
+{
+	char name[256], hex[DIGEST_HEX_MAX];
+
+	(void)snprintf(name, sizeof name, "blobs/sha256/%s", digest_hex(digest, hex));
+	set_age(place, name, age_s);
+}
+
+static void the_least_recently_used_goes_first(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, 1000);
+	static const char bytes[300];
+	struct digest digests[4];
+	CLEANUP(closep) int reader = -1;
+	char byte;
+
+	for (unsigned char i = 0; i < 4; i++)
+		digests[i] = numbered(i);
+	for (int i = 0; i < 3; i++) {
+		put(cache, CACHE_BLOB, &digests[i], bytes, sizeof bytes);
+		set_entry_age(place, &digests[i], 1000 - i);
+	}
+	assert_int_equal(cache_used(cache), 900);
+	assert_true(has(cache, CACHE_BLOB, &digests[0])); /* which makes it the youngest */
+	reader = cache_lookup(cache, CACHE_BLOB, &digests[1], 300, NULL);
+	set_entry_age(place, &digests[1], 5000);
+	put(cache, CACHE_BLOB, &digests[3], bytes, sizeof bytes);
+	assert_true(has(cache, CACHE_BLOB, &digests[0]));
+	assert_false(has(cache, CACHE_BLOB, &digests[1]));
+	assert_true(has(cache, CACHE_BLOB, &digests[2]));
+	assert_true(has(cache, CACHE_BLOB, &digests[3]));
+	assert_int_equal(cache_used(cache), 900);
+	assert_int_equal(pread(reader, &byte, 1, 299), 1); /* its reader notices nothing */
+	cache_close(cache);
+}
+
+static void what_was_just_committed_stays(void **state)
+{
+	struct cache *cache = open_cache(*state, 100);
+	static const char bytes[300];
+	struct digest small = numbered(1), large = numbered(2);
+
+	put(cache, CACHE_INDEX, &small, bytes, 50);
+	put(cache, CACHE_BLOB, &large, bytes, 300);
+	assert_false(has(cache, CACHE_INDEX, &small));
+	assert_true(has(cache, CACHE_BLOB, &large));
+	assert_false(cache_fits(cache, 300));
+	assert_true(cache_fits(cache, 100));
+	assert_true(cache_fits(cache, UNKNOWN));
+	cache_close(cache);
+}
+
+static void a_partial_goes_only_when_nobody_is_at_it(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, 1000);
+	static const char bytes[400];
+	struct digest held = numbered(1), left = numbered(2), fresh = numbered(3);
+	struct cache_writer *holder_writer, *writer;
+	char name[200], hex[DIGEST_HEX_MAX];
+	uint64_t offset;
+
+	assert_int_equal(cache_writer_resume(&holder_writer, cache, &held, &offset, NULL, NULL), 0);
+	assert_int_equal(cache_writer_append(holder_writer, bytes, 400, NULL), 0);
+	(void)snprintf(name, sizeof name, "partial/%s", digest_hex(&held, hex));
+	set_age(place, name, 9000);
+	assert_int_equal(cache_writer_resume(&writer, cache, &left, &offset, NULL, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, bytes, 400, NULL), 0);
+	cache_writer_free(writer, true);
+	put(cache, CACHE_BLOB, &fresh, bytes, 400);
+	assert_int_equal(access(in_cache(place, name), F_OK), 0);
+	(void)snprintf(name, sizeof name, "partial/%s", digest_hex(&left, hex));
+	assert_int_equal(access(in_cache(place, name), F_OK), -1);
+	cache_writer_free(holder_writer, false);
+	cache_close(cache);
+}
+
+static void size_zero_leaves_nothing_of_ours(void **state)
+{
+	struct place *place = *state;
+	struct cache *keeper = open_cache(place, UNKNOWN), *cache;
+	struct digest theirs = numbered(1), ours = numbered(2), begun = numbered(3);
+	struct descriptor descriptor = { .digest = ours, .size = 5 };
+	struct cache_writer *writer;
+	uint64_t offset;
+
+	put(keeper, CACHE_BLOB, &theirs, HELLO, 5);
+	cache = open_cache(place, 0);
+	put(cache, CACHE_BLOB, &ours, HELLO, 5);
+	assert_int_equal(cache_writer_resume(&writer, cache, &begun, &offset, NULL, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, "x", 1, NULL), 0);
+	cache_writer_free(writer, true);
+	assert_int_equal(cache_ref_put(cache, "h", "r", "t", &descriptor, NULL), 0);
+	cache_proof_put(cache, "key", &ours);
+	assert_true(has(cache, CACHE_BLOB, &ours));
+	cache_close(cache);
+	assert_true(has(keeper, CACHE_BLOB, &theirs));
+	assert_false(has(keeper, CACHE_BLOB, &ours));
+	assert_int_equal(count_files(place, "partial"), 0);
+	assert_int_equal(cache_ref_get(keeper, "h", "r", "t", &descriptor, &offset, NULL), -ENOENT);
+	assert_false(cache_proof_has(keeper, "key", &ours, true));
+	cache_close(keeper);
+}
+
+/* --- records --- */
+
+#define LONG_TAG                                                                                   \
+	"////////////////////////////////////////////////////////////////////////////////"         \
+	"////////////////////////////////////////////////////////////////////////////////"
+
+static const struct ref_row {
+	const char *host, *repository, *tag;
+} ref_rows[] = {
+	{ "docker.io", "library/nginx", "1.28" },
+	{ "docker.io", "a/b", "c" },
+	{ "docker.io", "a/b/c", "d" },
+	{ "docker.io", "a/b/c", "_tags" },
+	{ "docker.io", "a/b/_tags", "c" },
+	{ "docker.io", "a", "b" },
+	{ "docker.io", "a%2Fb", "c" },
+	{ "docker.io", "", "c" },
+	{ "registry.example:5000", "a/b", "c" },
+	{ "registry.example_5000_", "a/b", "c" },
+	{ "registry.example", "a/b", "c" },
+	{ "[::1]:5000", "a/b", "c" },
+	{ "", "a/b", "c" },
+	{ "_local", "a/b", "c" },
+	{ "docker.io", "a/b", "" },
+	{ "docker.io", "a/b", "%" },
+	{ "docker.io", "a/b", ".." },
+	{ "docker.io", "../../b", "c" },
+	{ "docker.io", "a/b", "with\nline" },
+	{ "docker.io", "a/b", LONG_TAG },
+	{ "docker.io", "a/b", LONG_TAG "x" },
+	{ "docker.io", "a/b", "sha256:" HELLO_HEX },
+};
+
+static void refs_never_collide(void **state)
+{
+	struct cache *cache = open_cache(*state, UNKNOWN);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ref_rows); i++) {
+		const struct ref_row *row = &ref_rows[i];
+		struct descriptor descriptor = { .digest = numbered((unsigned char)i),
+			.size = i,
+			.media_type = (char *)"application/vnd.oci.image.index.v1+json" };
+
+		if (i % 2) {
+			descriptor.size = UNKNOWN;
+			descriptor.media_type = NULL;
+		}
+		assert_int_equal(cache_ref_put(cache, row->host, row->repository, row->tag,
+					 &descriptor, NULL),
+			0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ref_rows); i++) {
+		const struct ref_row *row = &ref_rows[i];
+		struct digest digest = numbered((unsigned char)i);
+		CLEANUP(descriptor_release) struct descriptor found = { 0 };
+		uint64_t age = 99;
+
+		assert_int_equal(cache_ref_get(cache, row->host, row->repository, row->tag, &found,
+					 &age, NULL),
+			0);
+		assert_true(digest_equal(&found.digest, &digest));
+		assert_true(found.size == (i % 2 ? UNKNOWN : i));
+		assert_int_equal(!found.media_type, i % 2);
+		assert_true(age < 60);
+	}
+	cache_close(cache);
+}
+
+static const char ref_file[] = "refs/registry.example_5000_/a/b/_tags/c";
+
+static void any_flipped_bit_of_a_ref_is_a_miss(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct descriptor descriptor = {
+		.digest = hello(), .size = 5, .media_type = (char *)"a/b"
+	};
+	struct stat st = { .st_size = 1 };
+
+	for (off_t i = 0; i < st.st_size; i++) {
+		struct descriptor found = { 0 };
+		uint64_t age;
+		char byte;
+		int fd;
+
+		assert_int_equal(cache_ref_put(cache, "registry.example:5000", "a/b", "c",
+					 &descriptor, NULL),
+			0);
+		fd = open(in_cache(place, ref_file), O_RDWR);
+		assert_true(fd >= 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(pread(fd, &byte, 1, i), 1);
+		byte ^= (char)(1 << i % 8);
+		assert_int_equal(pwrite(fd, &byte, 1, i), 1);
+		(void)close(fd);
+		assert_int_equal(cache_ref_get(cache, "registry.example:5000", "a/b", "c", &found,
+					 &age, NULL),
+			-ENOENT);
+	}
+	cache_close(cache);
+}
+
+static void any_prefix_of_a_ref_is_a_miss(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct descriptor descriptor = { .digest = hello(), .size = 5 }, found = { 0 };
+	uint64_t age;
+
+	for (off_t len = 0; len < 100; len++) {
+		assert_int_equal(cache_ref_put(cache, "registry.example:5000", "a/b", "c",
+					 &descriptor, NULL),
+			0);
+		assert_int_equal(truncate(in_cache(place, ref_file), len), 0);
+		assert_int_equal(cache_ref_get(cache, "registry.example:5000", "a/b", "c", &found,
+					 &age, NULL),
+			-ENOENT);
+	}
+	cache_close(cache);
+}
+
+static void lists_come_back(void **state)
+{
+	static const char text[] = "1.0\n1.1\nlatest\n";
+	struct cache *cache = open_cache(*state, UNKNOWN);
+	CLEANUP(buf_release) struct buf found = { .max = 1000 };
+	uint64_t age = 99;
+
+	assert_int_equal(cache_list_get(cache, "h", "a/b", "tags", &found, &age, NULL), -ENOENT);
+	assert_int_equal(cache_list_put(cache, "h", "a/b", "tags", text, sizeof text - 1, NULL), 0);
+	assert_int_equal(cache_list_put(cache, "h", "", "repositories", "", 0, NULL), 0);
+	assert_int_equal(cache_list_get(cache, "h", "a/b", "tags", &found, &age, NULL), 0);
+	assert_string_equal(found.data, text);
+	assert_true(age < 60);
+	buf_release(&found);
+	assert_int_equal(cache_list_get(cache, "h", "", "repositories", &found, &age, NULL), 0);
+	assert_int_equal(found.len, 0);
+	assert_int_equal(cache_list_get(cache, "h", "", "tags", &found, &age, NULL), -ENOENT);
+	cache_close(cache);
+}
+
+static void proofs_age(void **state)
+{
+	static const struct {
+		time_t age_s;
+		bool is_proof;
+	} ages[] = {
+		{ 0, true }, { CACHE_PROOF_MAX_AGE_S - 60, true },
+		{ CACHE_PROOF_MAX_AGE_S + 60, false },
+		{ -3600, false }, /* from the future: a clock was wrong */
+	};
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello(), other = numbered(1);
+
+	assert_false(cache_proof_has(cache, "key", &digest, true));
+	cache_proof_put(cache, "key", &digest);
+	assert_false(cache_proof_has(cache, "another key", &digest, true));
+	assert_false(cache_proof_has(cache, "key", &other, true));
+	for (size_t i = 0; i < ARRAY_SIZE(ages); i++) {
+		/* printf key | sha256sum */
+		set_age(place,
+			"proof/2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683/" HELLO_HEX,
+			ages[i].age_s);
+		assert_int_equal(cache_proof_has(cache, "key", &digest, false), ages[i].is_proof);
+		assert_true(cache_proof_has(cache, "key", &digest, true));
+	}
+	cache_proof_put(cache, "key", &digest);
+	assert_true(cache_proof_has(cache, "key", &digest, false));
+	cache_close(cache);
+}
+
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest placed[] = {
+		PLACED(an_entry_is_seen_when_committed),
+		PLACED(one_given_up_leaves_nothing),
+		PLACED(missing_directories_are_made_private),
+		PLACED(a_file_is_no_cache),
+		PLACED(a_foreign_directory_is_refused),
+		PLACED(a_linked_subdirectory_is_refused),
+		PLACED(another_version_is_left_alone),
+		PLACED(an_empty_version_file_is_a_killed_writers),
+		PLACED(a_killed_writer_loses_a_partial_at_most),
+		PLACED(a_living_writers_file_is_not_collected),
+		PLACED(waiting_ends_with_a_cancel),
+		PLACED(a_partial_can_start_over),
+		PLACED(a_full_disk_is_enospc),
+		PLACED(a_cache_removed_under_us_is_a_miss),
+		PLACED(the_least_recently_used_goes_first),
+		PLACED(what_was_just_committed_stays),
+		PLACED(a_partial_goes_only_when_nobody_is_at_it),
+		PLACED(size_zero_leaves_nothing_of_ours),
+		PLACED(refs_never_collide),
+		PLACED(any_flipped_bit_of_a_ref_is_a_miss),
+		PLACED(any_prefix_of_a_ref_is_a_miss),
+		PLACED(lists_come_back),
+		PLACED(proofs_age),
+	};
+	struct CMUnitTest tests[ARRAY_SIZE(placed) + ARRAY_SIZE(damage_cases) +
+				ARRAY_SIZE(open_cases) + ARRAY_SIZE(race_cases)];
+	size_t n = ARRAY_SIZE(placed);
+
+	memcpy(tests, placed, sizeof placed);
+	for (size_t i = 0; i < ARRAY_SIZE(damage_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = damage_cases[i].name,
+			.test_func = damage_row,
+			.initial_state = (void *)&damage_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(open_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = open_cases[i].name,
+			.test_func = open_row,
+			.initial_state = (void *)&open_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(race_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = race_cases[i].name,
+			.test_func = race_row,
+			.initial_state = (void *)&race_cases[i] };
+	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
+}
