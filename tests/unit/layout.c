@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCI layouts: names, strange files, changes behind our back. */
+#include "fetch/layout/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "fetch/cancel.h"
+#include "fetch/observer.h"
+#include "model/cleanup.h"
+#include "model/image.h"
+
+/* printf hello | sha256sum, and sha512sum; the empty one */
+#define HELLO_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define HELLO_512_HEX                                                                              \
+	"9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca7"                         \
+	"2323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"
+#define EMPTY_HEX "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define HELLO     "sha256:" HELLO_HEX
+#define EMPTY     "sha256:" EMPTY_HEX
+
+static _Atomic unsigned warnings;
+
+static void count_warning(struct observer *observer, enum log_level level, const char *text)
+{
+	(void)observer;
+	(void)text;
+	warnings += level <= LOG_LEVEL_WARNING;
+}
+
+static struct observer observer = { .log = count_warning };
+
+/* --- layouts made here --- */
+
+#define ENTRY(digest, annotations)                                                                 \
+	"{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"" digest       \
+	"\",\"size\":5,\"annotations\":{" annotations "}}"
+#define REF(name)      "\"org.opencontainers.image.ref.name\":\"" name "\""
+#define IMAGE(name)    "\"io.containerd.image.name\":\"" name "\""
+#define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
+#define VERSION        "{\"imageLayoutVersion\":\"1.0.0\"}"
+
+struct place {
+	char dir[64];
+};
+
+static void write_file(const struct place *place, const char *name, const char *text)
+{
+	char path[512];
+	FILE *file;
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->dir, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	(void)fputs(text, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static const char *in_place(const struct place *place, const char *name)
+{
+	static char path[512];
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->dir, name);
+	return path;
+}
+
+static void make(struct place *place, const char *idx)
+{
+	strcpy(place->dir, "/tmp/imgfs-layout-XXXXXX");
+	assert_non_null(mkdtemp(place->dir));
+	assert_int_equal(mkdir(in_place(place, "blobs"), 0755), 0);
+	assert_int_equal(mkdir(in_place(place, "blobs/sha256"), 0755), 0);
+	assert_int_equal(mkdir(in_place(place, "blobs/sha512"), 0755), 0);
+	write_file(place, "oci-layout", VERSION);
+	write_file(place, "index.json", idx);
+	write_file(place, "blobs/sha256/" HELLO_HEX, "hello");
+	write_file(place, "blobs/sha512/" HELLO_512_HEX, "hello");
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static void drop(struct place *place)
+{
+	(void)nftw(place->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct source *open_layout(const char *path)
+{
+	struct error err = { "" };
+	struct source *source;
+
+	if (layout_open(&source, path, &observer, &err))
+		fail_msg("%s", err.text);
+	assert_true(source->is_local);
+	return source;
+}
+
+static struct digest digest_text(const char *text)
+{
+	struct digest digest;
+
+	assert_int_equal(digest_parse(&digest, text, NULL), 0);
+	return digest;
+}
+
+/* The names with a '|' behind each, or the error. */
+static const char *joined(int rc, struct name_list *list)
+{
+	static char text[4096];
+	size_t used = 0;
+
+	text[0] = '\0';
+	if (rc)
+		(void)snprintf(text, sizeof text, "%s", strerrorname_np(-rc));
+	for (size_t i = 0; !rc && i < list->count; i++)
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s|", list->names[i]);
+	if (!rc)
+		name_list_release(list);
+	return text;
+}
+
+static const char *repositories(struct source *source)
+{
+	struct name_list list = { NULL, 0 };
+
+	return joined(source->ops->repositories(source, &list, NULL, NULL), &list);
+}
+
+static const char *tags(struct source *source, const char *repository)
+{
+	struct name_list list = { NULL, 0 };
+
+	return joined(source->ops->tags(source, repository, &list, NULL, NULL), &list);
+}
+
+static const char *untagged(struct source *source, const char *repository)
+{
+	struct name_list list = { NULL, 0 };
+
+	return joined(source->ops->untagged(source, repository, &list, NULL, NULL), &list);
+}
+
+/* --- names --- */
+
+static const struct names_case {
+	const char *name, *idx;
+	const char *repositories, *repository, *tags, *untagged;
+	bool is_single;
+} names_cases[] = {
+	{ "a plain tag", INDEX(ENTRY(HELLO, REF("latest"))), "|", "", "latest|", "", true },
+	{ "no entry", INDEX(""), "", "", "", "", true },
+	{ "a null list", "{\"schemaVersion\":2,\"manifests\":null}", "", "", "", "", true },
+	{ "a repository and a tag", INDEX(ENTRY(HELLO, REF("app:1.0"))), "app|", "app", "1.0|", "",
+		false },
+	{ "a host stays in front", INDEX(ENTRY(HELLO, REF("registry.example:5000/a/b:1"))),
+		"registry.example:5000/a/b|", "registry.example:5000/a/b", "1|", "", false },
+	{ "a digest behind a tag", INDEX(ENTRY(HELLO, REF("a/b:1@" HELLO))), "a/b|", "a/b", "1|",
+		"", false },
+	{ "no tag", INDEX(ENTRY(HELLO, REF("a/b"))), "a/b|", "a/b", "latest|", "", false },
+	{ "containerd's name goes before", INDEX(ENTRY(HELLO, REF("1") "," IMAGE("docker.io/x:2"))),
+		"docker.io/x|", "docker.io/x", "2|", "", false },
+	{ "containerd's name without a tag", INDEX(ENTRY(HELLO, REF("1") "," IMAGE("docker.io/x"))),
+		"docker.io/x|", "docker.io/x", "1|", "", false },
+	{ "no name", INDEX(ENTRY(HELLO, "")), "|", "", "", HELLO "|", true },
+	{ "an empty name is none", INDEX(ENTRY(HELLO, REF(""))), "|", "", "", HELLO "|", true },
+	{ "a NUL in a name is none", INDEX(ENTRY(HELLO, REF("a\\u0000b"))), "|", "", "", HELLO "|",
+		true },
+	{ "names that could not be files are listed as they are",
+		INDEX(ENTRY(HELLO, REF("..")) "," ENTRY(HELLO, REF("a\\nb"))), "|", "", "..|a\nb|",
+		"", true },
+	{ "no repository in front of a colon", INDEX(ENTRY(HELLO, REF(":1"))), "|", "", ":1|", "",
+		true },
+	{ "no tag behind a colon", INDEX(ENTRY(HELLO, REF("a:"))), "|", "", "a:|", "", true },
+	{ "empty components make no repository", INDEX(ENTRY(HELLO, REF("/a//b:1"))), "|", "",
+		"/a//b:1|", "", true },
+	{ "of one name the first wins", INDEX(ENTRY(HELLO, REF("a")) "," ENTRY(EMPTY, REF("a"))),
+		"|", "", "a|", EMPTY "|", true },
+	{ "the same twice is one", INDEX(ENTRY(HELLO, REF("a")) "," ENTRY(HELLO, REF("a"))), "|",
+		"", "a|", "", true },
+	{ "sha512", INDEX(ENTRY("sha512:" HELLO_512_HEX, REF("a"))), "|", "", "a|", "", true },
+	{ "a bad digest takes no other with it",
+		INDEX(ENTRY("sha256:XX/../..", REF("bad")) "," ENTRY(HELLO, REF("good"))), "|", "",
+		"good|", "", true },
+	{ "an unknown algorithm takes no other with it",
+		INDEX(ENTRY("blake3:" HELLO_HEX, REF("bad")) "," ENTRY(HELLO, REF("good"))), "|",
+		"", "good|", "", true },
+	{ "an entry that is none takes no other with it", INDEX("7," ENTRY(HELLO, REF("good"))),
+		"|", "", "good|", "", true },
+	{ "an unknown repository", INDEX(ENTRY(HELLO, REF("a/b:1"))), "a/b|", "a", "ENOENT",
+		"ENOENT", false },
+};
+
+static void names_row(void **state)
+{
+	const struct names_case *c = *state;
+	struct source *source;
+	struct place place;
+
+	make(&place, c->idx);
+	source = open_layout(place.dir);
+	assert_int_equal(source->is_single_repository, c->is_single);
+	assert_string_equal(repositories(source), c->repositories);
+	assert_string_equal(tags(source, c->repository), c->tags);
+	assert_string_equal(untagged(source, c->repository), c->untagged);
+	source_free(source);
+	drop(&place);
+}
+
+/* --- what is no layout --- */
+
+static const struct broken_case {
+	const char *name, *version, *idx;
+	int rc;
+} broken_cases[] = {
+	{ "a version to come", "{\"imageLayoutVersion\":\"2.0.0\"}", INDEX(""), -EOPNOTSUPP },
+	{ "a version 10", "{\"imageLayoutVersion\":\"10.0\"}", INDEX(""), -EOPNOTSUPP },
+	{ "a later minor version", "{\"imageLayoutVersion\":\"1.1.0\",\"x\":1}", INDEX(""), 0 },
+	{ "no version", "{}", INDEX(""), -EIO },
+	{ "a version that is a number", "{\"imageLayoutVersion\":1}", INDEX(""), -EIO },
+	{ "an array for a version", "[]", INDEX(""), -EIO },
+	{ "an empty oci-layout", "", INDEX(""), -EIO },
+	{ "an empty index", VERSION, "", -EIO },
+	{ "an index cut off", VERSION, "{\"schemaVersion\":2,\"manifests\":[", -EIO },
+	{ "an index of nothing", VERSION, "{}", -EIO },
+	{ "a manifest for an index", VERSION, "{\"schemaVersion\":2,\"config\":{},\"layers\":[]}",
+		-EIO },
+	{ "an index that is a manifest as well", VERSION,
+		"{\"schemaVersion\":2,\"manifests\":[],\"layers\":[]}", -EIO },
+	{ "a list that is none", VERSION, "{\"schemaVersion\":2,\"manifests\":{}}", -EIO },
+};
+
+static void broken_row(void **state)
+{
+	const struct broken_case *c = *state;
+	struct source *source = NULL;
+	struct error err = { "" };
+	struct place place;
+
+	make(&place, c->idx);
+	write_file(&place, "oci-layout", c->version);
+	assert_true(layout_is(place.dir));
+	assert_int_equal(layout_open(&source, place.dir, &observer, &err), c->rc);
+	if (c->rc && !strstr(err.text, place.dir))
+		fail_msg("'%s' does not name the layout", err.text);
+	source_free(source);
+	drop(&place);
+}
+
+static void fifo(const char *path)
+{
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+static void directory(const char *path)
+{
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+static void escaping_link(const char *path)
+{
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+}
+static void dangling_link(const char *path)
+{
+	assert_int_equal(symlink("nowhere", path), 0);
+}
+static void nothing(const char *path)
+{
+	(void)path;
+}
+static void huge(const char *path)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+
+	assert_int_equal(ftruncate(fd, DOCUMENT_MAX + 1), 0);
+	(void)close(fd);
+}
+
+/* What may lie in the place of index.json, of oci-layout, of a blob. */
+static const struct file_case {
+	const char *name;
+	void (*put)(const char *path);
+	int idx_rc, version_rc, blob_rc;
+} file_cases[] = {
+	{ "a FIFO does not block", fifo, -EIO, -EIO, -EIO },
+	{ "a directory", directory, -EIO, -EIO, -EIO },
+	{ "a link out of the layout", escaping_link, -EIO, -EIO, -EIO },
+	{ "a dangling link", dangling_link, -EIO, -EIO, -EIO },
+	{ "nothing", nothing, -EIO, -ENOENT, -ENOENT },
+	{ "too many bytes for a document", huge, -EFBIG, -EFBIG, -EFBIG },
+};
+
+static int read_manifest(struct source *source, const char *digest, char **ret_type)
+{
+	CLEANUP(buf_release) struct buf body = { .max = DOCUMENT_MAX };
+	struct digest parsed = digest_text(digest);
+	int rc = source->ops->manifest(source, "", &parsed, &body, ret_type, NULL, NULL);
+
+	if (!rc)
+		assert_string_equal(body.data, "hello");
+	return rc;
+}
+
+static void file_row(void **state)
+{
+	const struct file_case *c = *state;
+	const struct {
+		const char *path;
+		int rc;
+	} documents[] = { { "index.json", c->idx_rc }, { "oci-layout", c->version_rc } };
+	struct source *source = NULL;
+	struct place place;
+
+	for (size_t i = 0; i < ARRAY_SIZE(documents); i++) {
+		make(&place, INDEX(ENTRY(HELLO, REF("a"))));
+		assert_int_equal(unlink(in_place(&place, documents[i].path)), 0);
+		c->put(in_place(&place, documents[i].path));
+		assert_int_equal(layout_open(&source, place.dir, &observer, NULL), documents[i].rc);
+		drop(&place);
+	}
+	make(&place, INDEX(ENTRY(HELLO, REF("a"))));
+	source = open_layout(place.dir);
+	assert_int_equal(read_manifest(source, HELLO, NULL), 0);
+	assert_int_equal(unlink(in_place(&place, "blobs/sha256/" HELLO_HEX)), 0);
+	c->put(in_place(&place, "blobs/sha256/" HELLO_HEX));
+	assert_int_equal(read_manifest(source, HELLO, NULL), c->blob_rc);
+	if (c->blob_rc != -EFBIG) { /* a layer may be as large as it likes */
+		struct digest digest = digest_text(HELLO);
+
+		assert_int_equal(source->ops->open_file(source, &digest, NULL), c->blob_rc);
+	}
+	source_free(source);
+	drop(&place);
+}
+
+static void linked_directories_are_not_entered(void **state)
+{
+	static const char *const dirs[] = { "blobs", "blobs/sha256" };
+	struct digest digest = digest_text(HELLO);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		struct source *source;
+		struct place place;
+		char moved[512];
+
+		make(&place, INDEX(""));
+		(void)snprintf(moved, sizeof moved, "%s/moved", place.dir);
+		assert_int_equal(rename(in_place(&place, dirs[i]), moved), 0);
+		assert_int_equal(symlink(moved, in_place(&place, dirs[i])), 0);
+		source = open_layout(place.dir);
+		assert_int_equal(source->ops->open_file(source, &digest, NULL), -ENOENT);
+		source_free(source);
+		drop(&place);
+	}
+}
+
+static void what_is_a_layout(void **state)
+{
+	struct place place;
+
+	(void)state;
+	make(&place, INDEX(""));
+	assert_true(layout_is(place.dir));
+	assert_false(layout_is(in_place(&place, "blobs")));
+	assert_false(layout_is(in_place(&place, "index.json")));
+	assert_false(layout_is(in_place(&place, "nothing")));
+	drop(&place);
+}
+
+/* --- reading --- */
+
+static void a_changed_index_is_read_again(void **state)
+{
+	struct source *source;
+	struct place place;
+	struct error err = { "" };
+	struct name_list list = { NULL, 0 };
+
+	(void)state;
+	make(&place, INDEX(ENTRY(HELLO, REF("a"))));
+	source = open_layout(place.dir);
+	assert_string_equal(tags(source, ""), "a|");
+	write_file(&place, "index.json", INDEX(ENTRY(HELLO, REF("b"))));
+	assert_string_equal(tags(source, ""), "b|");
+	/* It stays what it was mounted as: full names are then plain ones. */
+	write_file(
+		&place, "index.json", INDEX(ENTRY(HELLO, REF("b")) "," ENTRY(HELLO, REF("c/d:1"))));
+	assert_true(source->is_single_repository);
+	assert_string_equal(tags(source, ""), "b|c/d:1|");
+	/* A writer at work is no empty layout. */
+	assert_int_equal(unlink(in_place(&place, "index.json")), 0);
+	assert_int_equal(source->ops->tags(source, "", &list, NULL, &err), -EIO);
+	write_file(&place, "index.json", INDEX(ENTRY(HELLO, REF("e"))));
+	assert_string_equal(tags(source, ""), "e|");
+	source_free(source);
+	drop(&place);
+}
+
+static void tags_are_resolved(void **state)
+{
+	CLEANUP(descriptor_release) struct descriptor found = { 0 };
+	CLEANUP(freep) char *type = NULL;
+	struct source *source;
+	struct place place;
+	struct digest want = digest_text(HELLO);
+
+	(void)state;
+	make(&place, INDEX(ENTRY(HELLO, REF("a")) "," ENTRY(EMPTY, REF("a"))));
+	source = open_layout(place.dir);
+	assert_int_equal(source->ops->resolve(source, "", "a", &found, NULL, NULL), 0);
+	assert_true(digest_equal(&found.digest, &want));
+	assert_int_equal(found.size, 5);
+	assert_string_equal(found.media_type, "application/vnd.oci.image.manifest.v1+json");
+	assert_int_equal(source->ops->resolve(source, "", "b", &found, NULL, NULL), -ENOENT);
+	assert_int_equal(source->ops->resolve(source, "x", "a", &found, NULL, NULL), -ENOENT);
+	assert_int_equal(read_manifest(source, HELLO, &type), 0);
+	assert_string_equal(type, "application/vnd.oci.image.manifest.v1+json");
+	free(type);
+	type = (char *)"untouched";
+	assert_int_equal(read_manifest(source, "sha512:" HELLO_512_HEX, &type), 0);
+	assert_null(type); /* not listed: nothing is said of it */
+	assert_int_equal(read_manifest(source, EMPTY, NULL), -ENOENT);
+	assert_int_equal(source->ops->probe(source, NULL, NULL, NULL), 0);
+	assert_int_equal(source->ops->probe(source, "", NULL, NULL), 0);
+	assert_int_equal(source->ops->probe(source, "x", NULL, NULL), -ENOENT);
+	assert_string_equal(source->ops->identity(source), "");
+	source_free(source);
+	drop(&place);
+}
+
+static void blobs_are_streamed(void **state)
+{
+	struct descriptor blob = { .digest = digest_text(HELLO), .size = 5 };
+	struct blob_stream *stream;
+	struct cancel cancel;
+	struct source *source;
+	struct place place;
+	uint64_t offset = 0;
+	char bytes[8];
+
+	(void)state;
+	make(&place, INDEX(""));
+	source = open_layout(place.dir);
+	cancel_init(&cancel);
+	assert_int_equal(
+		source->ops->open_blob(source, "", &blob, 2, &stream, &offset, &cancel, NULL), 0);
+	assert_int_equal(offset, 2);
+	assert_int_equal(stream->ops->read(stream, bytes, sizeof bytes, NULL), 3);
+	assert_memory_equal(bytes, "llo", 3);
+	assert_int_equal(stream->ops->read(stream, bytes, sizeof bytes, NULL), 0);
+	cancel_set(&cancel);
+	assert_int_equal(stream->ops->read(stream, bytes, sizeof bytes, NULL), -EINTR);
+	stream->ops->free(stream);
+	cancel_release(&cancel);
+	source_free(source);
+	drop(&place);
+}
+
+static void a_relative_path_stays_where_it_was(void **state)
+{
+	CLEANUP(closep) int before = open(".", O_RDONLY | O_DIRECTORY);
+	struct source *source;
+	struct place place;
+
+	(void)state;
+	make(&place, INDEX(ENTRY(HELLO, REF("a"))));
+	assert_int_equal(chdir(place.dir), 0);
+	source = open_layout(".");
+	assert_int_equal(chdir("/"), 0);
+	assert_string_equal(tags(source, ""), "a|");
+	assert_int_equal(read_manifest(source, HELLO, NULL), 0);
+	assert_int_equal(fchdir(before), 0);
+	source_free(source);
+	drop(&place);
+}
+
+/* --- fixtures --- */
+
+#define NAMES_HEX "d82987ff5a1b38d753732fbf50a5ee3209bd523be68facd0c93ceeb38ecdb4e6"
+
+static const struct fixture_case {
+	const char *name, *layout;
+	const char *repositories, *repository, *tags, *untagged;
+	bool is_single;
+} fixture_cases[] = {
+	{ "fixture: plain names", "multi", "|", "", "multi|multi-noatt|", "", true },
+	{ "fixture: all kinds of names", "names",
+		"|a/b/c|docker.io/library/busybox|docker.io/library/names|example.com/other|", "",
+		"nested|v1.0--rc+1_x@y|v2|", "sha256:" NAMES_HEX "|", false },
+	{ "fixture: a full name", "names",
+		"|a/b/c|docker.io/library/busybox|docker.io/library/names|example.com/other|",
+		"docker.io/library/busybox", "1.36|", "", false },
+	{ "fixture: a full name without a tag", "names",
+		"|a/b/c|docker.io/library/busybox|docker.io/library/names|example.com/other|",
+		"a/b/c", "latest|", "", false },
+	{ "fixture: referrers by tag", "referrers", "|", "",
+		"base|sha256-" NAMES_HEX "|standalone|", "", true },
+	{ "fixture: strange types", "ggcr_test_index", "|", "", "1|2|3|4|", "", true },
+};
+
+static void fixture_row(void **state)
+{
+	const struct fixture_case *c = *state;
+	const char *fixtures = getenv("IMGFS_FIXTURES");
+	struct source *source;
+	char path[1024];
+
+	if (!fixtures) {
+		print_message("# IMGFS_FIXTURES is not set\n");
+		skip();
+	}
+	(void)snprintf(path, sizeof path, "%s/manifests/layouts/%s", fixtures, c->layout);
+	source = open_layout(path);
+	assert_int_equal(source->is_single_repository, c->is_single);
+	assert_string_equal(repositories(source), c->repositories);
+	assert_string_equal(tags(source, c->repository), c->tags);
+	assert_string_equal(untagged(source, c->repository), c->untagged);
+	source_free(source);
+}
+
+#define ROWS(table, fn)                                                                            \
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
+		tests[n++] = (struct CMUnitTest)                                                   \
+		{                                                                                  \
+			.name = table[i].name, .test_func = fn, .initial_state = (void *)&table[i] \
+		}
+
+int main(void)
+{
+	static const struct CMUnitTest single[] = {
+		cmocka_unit_test(linked_directories_are_not_entered),
+		cmocka_unit_test(what_is_a_layout),
+		cmocka_unit_test(a_changed_index_is_read_again),
+		cmocka_unit_test(tags_are_resolved),
+		cmocka_unit_test(blobs_are_streamed),
+		cmocka_unit_test(a_relative_path_stays_where_it_was),
+	};
+	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(names_cases) +
+				ARRAY_SIZE(broken_cases) + ARRAY_SIZE(file_cases) +
+				ARRAY_SIZE(fixture_cases)];
+	size_t n = ARRAY_SIZE(single);
+
+	memcpy(tests, single, sizeof single);
+	ROWS(names_cases, names_row);
+	ROWS(broken_cases, broken_row);
+	ROWS(file_cases, file_row);
+	ROWS(fixture_cases, fixture_row);
+	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
+}
