@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request on the wire: how the easy handle is set up, and what its
+ * callbacks do.  All of it runs on the http thread.
+ *
+ * libcurl follows no redirect and decodes nothing here.  A callback that wants the attempt to
+ * end returns short; what that means is in plan and failure, and
+ * attempt_done() reads them before it looks at libcurl's own code.
+ */
+#include "fetch/http/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "fetch/observer.h"
+#include "model/cleanup.h"
+
+bool attempt_is_own_origin(const struct http_transfer *t)
+{
+	return !strcmp(t->origin, t->first_origin);
+}
+
+/* A blank line ends a section; 1xx answers are sections of their own. */
+static size_t on_header(char *bytes, size_t size, size_t count, void *context)
+{
+	struct http_transfer *t = context;
+	size_t len = size * count;
+
+	if (t->plan != PLAN_NONE) /* trailers */
+		return len;
+	if (buf_append(&t->head_text, bytes, len)) {
+		failure_set(t, -buf_status(&t->head_text), PATIENCE_NONE,
+			"headers of more than %d bytes", HTTP_HEADERS_MAX);
+		return 0;
+	}
+	if (bytes[0] != '\r' && bytes[0] != '\n')
+		return len;
+	if (head_parse(&t->head, t->head_text.data, t->head_text.len, &t->failure.err)) {
+		t->failure.code = EPROTO;
+		t->failure.patience = PATIENCE_ONCE;
+		return 0;
+	}
+	if (t->head.status < 200) {
+		head_release(&t->head);
+		buf_clear(&t->head_text);
+		return len;
+	}
+	t->arrived_at = now_ms();
+	answer_decide(t);
+	return t->plan == PLAN_NONE ? 0 : len;
+}
+
+/* All of it or nothing; nothing pauses the connection. */
+static bool put(struct http_transfer *t, const char *bytes, size_t len)
+{
+	bool fits;
+
+	(void)pthread_mutex_lock(&t->http->lock);
+	fits = ring_room(&t->ring) >= len;
+	if (fits)
+		ring_put(&t->ring, bytes, len);
+	else
+		t->is_paused = true;
+	(void)pthread_cond_broadcast(&t->changed);
+	(void)pthread_mutex_unlock(&t->http->lock);
+	return fits;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ *	cursor      position                  part_end, end
+ *	  | delivered | ...... for the reader ...... | surplus
+ */
+static size_t deliver(struct http_transfer *t, const char *bytes, size_t len)
+{
+	size_t skip = (size_t)least(len, t->position - t->cursor);
+	size_t keep = (size_t)least(len - skip, least(t->part_end, t->end) - t->position);
+
+	if (keep && !put(t, bytes + skip, keep))
+		return CURL_WRITEFUNC_PAUSE;
+	t->cursor += skip + keep;
+	t->position += keep;
+	t->progress += keep;
+	t->discarded += len - skip - keep;
+	return t->discarded <= HTTP_ERROR_BODY_MAX ? len : 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
+{
+	struct http_transfer *t = context;
+	size_t len = size * count, taken;
+
+	t->arrived_at = now_ms();
+	if (t->plan == PLAN_DELIVER) {
+		taken = deliver(t, bytes, len);
+	} else {
+		t->discarded += len;
+		taken = t->discarded <= HTTP_ERROR_BODY_MAX ? len : 0;
+	}
+	if (taken == len)
+		observer_count(t->http->observer, fetched_bytes, len);
+	return taken;
+}
+
+/* Connected, handshake done: from here on silence counts. */
+static int on_connected(void *context, char *peer, char *local, int peer_port, int local_port)
+{
+	struct http_transfer *t = context;
+
+	(void)peer, (void)local, (void)peer_port, (void)local_port;
+	t->is_connected = true;
+	t->arrived_at = now_ms();
+	return CURL_PREREQFUNC_OK;
+}
+
+/* Names may resolve to anything: where a redirect leads is checked once more
+ * when the address is known. */
+static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_transfer *t = context;
+
+	(void)purpose;
+	if (!attempt_is_own_origin(t) && !t->may_go_inside && address_is_internal(&address->addr)) {
+		failure_set(t, EIO, PATIENCE_NONE, "redirected to an internal address");
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static void set_text(CURL *easy, CURLoption option, const char *text)
+{
+	if (text)
+		(void)curl_easy_setopt(easy, option, text); /* fails for lack of memory only */
+}
+
+static void set_tls(struct http_transfer *t)
+{
+	const struct http *http = t->http;
+	CURL *easy = t->easy;
+
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->config.verify_tls ? 1L : 0L);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->config.verify_tls ? 2L : 0L);
+	set_text(easy, CURLOPT_CAINFO, http->ca_file);
+	set_text(easy, CURLOPT_CAPATH, http->ca_path);
+	if (!attempt_is_own_origin(t)) /* a client certificate is a credential */
+		return;
+	set_text(easy, CURLOPT_SSLCERT, http->client_cert);
+	set_text(easy, CURLOPT_SSLKEY, http->client_key);
+}
+
+/* As the Go tools do: loopback never goes through the environment's proxy, and
+ * HTTP_PROXY counts for http. */
+static void set_proxy(struct http_transfer *t)
+{
+	const struct http *http = t->http;
+
+	if (http->proxy)
+		set_text(t->easy, CURLOPT_PROXY, http->proxy);
+	else if (http_host_is_loopback(strstr(t->origin, "://") + 3))
+		set_text(t->easy, CURLOPT_PROXY, "");
+	else if (!http_url_is_https(t->origin))
+		set_text(t->easy, CURLOPT_PROXY, http->plain_proxy);
+	(void)curl_easy_setopt(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+static void set_method(struct http_transfer *t)
+{
+	switch (t->method) {
+	case HTTP_GET:
+		(void)curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
+		break;
+	case HTTP_HEAD:
+		(void)curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+		break;
+	case HTTP_POST:
+		(void)curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+		(void)curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->form ? t->form : "");
+		break;
+	}
+}
+
+static void set_range(struct http_transfer *t)
+{
+	char text[48];
+	uint64_t from = t->has_response ? t->position : t->range_offset;
+
+	t->has_asked_range = t->method == HTTP_GET && !t->is_range_refused &&
+			     (from || t->wanted_end != UINT64_MAX);
+	if (!t->has_asked_range)
+		return;
+	if (t->wanted_end == UINT64_MAX)
+		(void)snprintf(text, sizeof text, "%llu-", (unsigned long long)from);
+	else
+		(void)snprintf(text, sizeof text, "%llu-%llu", (unsigned long long)from,
+			(unsigned long long)t->wanted_end - 1);
+	set_text(t->easy, CURLOPT_RANGE, text);
+	t->cursor = from;
+	if (t->has_response)
+		observer_count(t->http->observer, http_resumes, 1);
+}
+
+static void set_callbacks(struct http_transfer *t)
+{
+	CURL *easy = t->easy;
+
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
+}
+
+/* QUICK_EXIT: dropping a handle must not wait for a name that is still being resolved. */
+static void set_up(struct http_transfer *t)
+{
+	const struct http *http = t->http;
+	CURL *easy = t->easy;
+
+	curl_easy_reset(easy);
+	set_callbacks(t);
+	set_text(easy, CURLOPT_URL, t->url);
+	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	(void)curl_easy_setopt(
+		easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->config.connect_timeout_ms);
+	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
+	set_text(easy, CURLOPT_USERAGENT, http->user_agent);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+		attempt_is_own_origin(t) ? t->headers : t->foreign_headers);
+	set_tls(t);
+	set_proxy(t);
+	set_method(t);
+}
+
+int attempt_start(struct http_transfer *t)
+{
+	if (!t->easy)
+		t->easy = curl_easy_init();
+	if (!t->easy)
+		return -ENOMEM;
+	t->plan = PLAN_NONE;
+	t->failure = (struct failure){ 0 };
+	t->is_connected = false;
+	t->cursor = 0;
+	t->part_start = t->position;
+	t->discarded = 0;
+	t->message[0] = '\0';
+	set_up(t);
+	set_range(t);
+	if (curl_multi_add_handle(t->http->multi, t->easy))
+		return -ENOMEM;
+	t->state = STATE_ACTIVE;
+	observer_count(t->http->observer, http_requests, 1);
+	return 0;
+}
+
+void attempt_stop(struct http_transfer *t)
+{
+	if (t->state == STATE_ACTIVE)
+		(void)curl_multi_remove_handle(t->http->multi, t->easy); /* it is in there */
+	t->state = STATE_QUEUED;
+	(void)pthread_mutex_lock(&t->http->lock);
+	t->is_paused = false;
+	(void)pthread_mutex_unlock(&t->http->lock);
+	head_release(&t->head);
+	buf_clear(&t->head_text);
+}

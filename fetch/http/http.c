@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread.  It sleeps in curl_multi_poll() until a socket stirs, a caller
+ * pokes it, or the nearest deadline (a stall, the end of a backoff) has come;
+ * with nothing to do it sleeps for ever.
+ *
+ * Connections are not shared by requests at one time (no HTTP/2 multiplexing):
+ * in libcurl before 8.2 one paused stream holds up all others of
+ * its connection, and our readers pause.  How many requests one origin gets at
+ * once is counted here, not by libcurl, whose connect timeout would run
+ * while a request is still in its queue.
+ */
+#include "fetch/http/internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fetch/observer.h"
+#include "model/cleanup.h"
+
+enum { IDLE_CONNECTIONS_MAX = 32 };
+
+void http_poke(struct http_transfer *t)
+{
+	struct http *http = t->http;
+
+	if (!t->is_poked) {
+		t->is_poked = true;
+		t->next_poked = http->poked;
+		http->poked = t;
+	}
+	(void)curl_multi_wakeup(http->multi); /* fails only for want of a socket pair */
+}
+
+static void unpoke(struct http_transfer *t)
+{
+	for (struct http_transfer **at = &t->http->poked; *at; at = &(*at)->next_poked) {
+		if (*at == t) {
+			*at = t->next_poked;
+			break;
+		}
+	}
+	t->is_poked = false;
+}
+
+static void unlink_transfer(struct http_transfer *t)
+{
+	for (struct http_transfer **at = &t->http->transfers; *at; at = &(*at)->next) {
+		if (*at == t) {
+			*at = t->next;
+			return;
+		}
+	}
+}
+
+/* After this the transfer is its caller's alone, who may already have freed it. */
+void transfer_finish(struct http_transfer *t, int result, const struct error *err)
+{
+	struct http *http = t->http;
+
+	attempt_stop(t);
+	curl_easy_cleanup(t->easy);
+	t->easy = NULL;
+	unlink_transfer(t);
+
+	(void)pthread_mutex_lock(&http->lock);
+	unpoke(t);
+	t->result = result;
+	if (err)
+		t->err = *err;
+	t->is_released = true;
+	t->is_finished = t->is_detached = true;
+	(void)pthread_cond_broadcast(&t->changed);
+	(void)pthread_mutex_unlock(&http->lock);
+}
+
+static void interrupt(struct http_transfer *t)
+{
+	struct error err;
+
+	transfer_finish(t, error_set(&err, EINTR, "interrupted"), &err);
+}
+
+static struct http_transfer *next_poked(struct http *http, bool *is_stopping)
+{
+	struct http_transfer *t;
+
+	(void)pthread_mutex_lock(&http->lock);
+	*is_stopping = http->is_stopping;
+	t = http->poked;
+	if (t)
+		unpoke(t);
+	(void)pthread_mutex_unlock(&http->lock);
+	return t;
+}
+
+static void attend(struct http_transfer *t)
+{
+	struct http *http = t->http;
+	bool wants_start, wants_abort, wants_unpause;
+
+	(void)pthread_mutex_lock(&http->lock);
+	wants_start = t->wants_start;
+	wants_abort = t->wants_abort;
+	wants_unpause = t->wants_unpause && t->is_paused;
+	t->wants_start = t->wants_unpause = false;
+	if (wants_unpause)
+		t->is_paused = false;
+	(void)pthread_mutex_unlock(&http->lock);
+
+	if (wants_start) {
+		t->next = http->transfers;
+		http->transfers = t;
+	}
+	if (wants_abort) {
+		interrupt(t);
+	} else if (wants_unpause && t->state == STATE_ACTIVE) {
+		t->arrived_at = now_ms();
+		(void)curl_easy_pause(t->easy, CURLPAUSE_CONT); /* errors come as a message */
+	}
+}
+
+/* Returns false when the thread shall end. */
+static bool attend_all(struct http *http)
+{
+	struct http_transfer *t;
+	bool is_stopping;
+
+	while ((t = next_poked(http, &is_stopping)))
+		attend(t);
+	return !is_stopping;
+}
+
+static unsigned count_active(const struct http *http, const char *origin)
+{
+	unsigned count = 0;
+
+	for (const struct http_transfer *t = http->transfers; t; t = t->next)
+		if (t->state == STATE_ACTIVE && !strcmp(t->origin, origin))
+			count++;
+	return count;
+}
+
+/* Newest come first in the list; the oldest that waits is due. */
+static struct http_transfer *next_queued(const struct http *http)
+{
+	struct http_transfer *due = NULL;
+
+	for (struct http_transfer *t = http->transfers; t; t = t->next)
+		if (t->state == STATE_QUEUED &&
+			count_active(http, t->origin) < http->config.max_connections)
+			due = t;
+	return due;
+}
+
+static void start_queued(struct http *http)
+{
+	struct http_transfer *t;
+
+	while ((t = next_queued(http))) {
+		struct error err;
+
+		if (attempt_start(t))
+			transfer_finish(t, error_set(&err, ENOMEM, "out of memory"), &err);
+	}
+}
+
+static void collect_done(struct http *http)
+{
+	struct CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(http->multi, &left))) {
+		CURLcode code = message->data.result;
+		char *context = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &context);
+		attempt_done((struct http_transfer *)(void *)context, code);
+	}
+}
+
+static bool is_watched(const struct http_transfer *t)
+{
+	bool is_paused;
+
+	if (t->state != STATE_ACTIVE || !t->is_connected)
+		return false;
+	(void)pthread_mutex_lock(&t->http->lock);
+	is_paused = t->is_paused;
+	(void)pthread_mutex_unlock(&t->http->lock);
+	return !is_paused;
+}
+
+/* When something is due for this transfer; UINT64_MAX: only when it stirs. */
+static uint64_t deadline_of(const struct http_transfer *t)
+{
+	if (t->state == STATE_SLEEPING)
+		return t->wake_at;
+	if (is_watched(t))
+		return t->arrived_at + t->http->config.stall_timeout_ms;
+	return UINT64_MAX;
+}
+
+static void stalled(struct http_transfer *t)
+{
+	failure_set(t, ETIMEDOUT, PATIENCE_TWICE, "%s: nothing came for %.1fs",
+		strstr(t->origin, "://") + 3, (double)t->http->config.stall_timeout_ms / 1000);
+	attempt_done(t, CURLE_OPERATION_TIMEDOUT);
+}
+
+static void expire(struct http *http)
+{
+	uint64_t now = now_ms();
+
+	for (struct http_transfer *t = http->transfers, *next; t; t = next) {
+		next = t->next;
+		if (deadline_of(t) > now)
+			continue;
+		if (t->state == STATE_SLEEPING)
+			t->state = STATE_QUEUED;
+		else
+			stalled(t);
+	}
+}
+
+static int poll_timeout(const struct http *http)
+{
+	uint64_t now = now_ms(), first = UINT64_MAX;
+
+	for (const struct http_transfer *t = http->transfers; t; t = t->next) {
+		uint64_t deadline = deadline_of(t);
+
+		if (deadline < first)
+			first = deadline;
+	}
+	if (first <= now)
+		return 0;
+	return first - now < INT_MAX ? (int)(first - now) : INT_MAX;
+}
+
+static void *run(void *context)
+{
+	struct http *http = context;
+	int running;
+
+	while (attend_all(http)) {
+		start_queued(http);
+		(void)curl_multi_perform(http->multi, &running); /* failures are messages */
+		collect_done(http);
+		expire(http);
+		start_queued(http);
+		(void)curl_multi_poll(http->multi, NULL, 0, poll_timeout(http), NULL);
+	}
+	while (http->transfers)
+		interrupt(http->transfers);
+	return NULL;
+}
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_status;
+
+static void init_curl(void)
+{
+	curl_status = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static const char *from_environment(const char *configured, const char *name)
+{
+	const char *value = configured ? NULL : getenv(name);
+
+	return value && *value ? value : configured;
+}
+
+static int copy_text(char **ret, const char *text)
+{
+	if (!text)
+		return 0;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int copy_config(struct http *http, const struct http_config *config)
+{
+	http->config = *config;
+	if (!http->config.max_connections)
+		http->config.max_connections = 1;
+	if (copy_text(&http->proxy, config->proxy) ||
+		copy_text(&http->user_agent, config->user_agent) ||
+		copy_text(&http->ca_file, from_environment(config->ca_file, "SSL_CERT_FILE")) ||
+		copy_text(&http->ca_path, from_environment(config->ca_path, "SSL_CERT_DIR")) ||
+		copy_text(&http->client_cert, config->client_cert) ||
+		copy_text(&http->client_key, config->client_key))
+		return -ENOMEM;
+	if (getenv("http_proxy"))
+		return 0;
+	return copy_text(&http->plain_proxy, from_environment(NULL, "HTTP_PROXY"));
+}
+
+static int start_thread(struct http *http)
+{
+	sigset_t all, old;
+	int rc;
+
+	/* Signals are for others; SIGPIPE becomes EPIPE. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&http->thread, NULL, run, http);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!rc)
+		(void)pthread_setname_np(http->thread, "imgfs-http");
+	return rc;
+}
+
+static void release(struct http *http)
+{
+	if (http->multi)
+		(void)curl_multi_cleanup(http->multi);
+	(void)pthread_mutex_destroy(&http->lock);
+	free(http->proxy);
+	free(http->user_agent);
+	free(http->ca_file);
+	free(http->ca_path);
+	free(http->client_cert);
+	free(http->client_key);
+	free(http->plain_proxy);
+	free(http);
+}
+
+int http_new(struct http **ret, const struct http_config *config, struct observer *observer,
+	struct error *err)
+{
+	struct http *http;
+	int rc;
+
+	(void)pthread_once(&curl_once, init_curl);
+	if (curl_status)
+		return error_set(err, EIO, "libcurl: %s", curl_easy_strerror(curl_status));
+	http = calloc(1, sizeof *http);
+	if (!http)
+		return error_set(err, ENOMEM, "out of memory");
+	http->observer = observer;
+	(void)pthread_mutex_init(&http->lock, NULL); /* cannot fail with default attributes */
+	http->multi = curl_multi_init();
+	if (!http->multi || copy_config(http, config)) {
+		release(http);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	(void)curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	(void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
+	rc = start_thread(http);
+	if (rc) {
+		release(http);
+		return error_set(err, rc, "start the http thread: %s", strerror(rc));
+	}
+	*ret = http;
+	return 0;
+}
+
+void http_free(struct http *http)
+{
+	if (!http)
+		return;
+	(void)pthread_mutex_lock(&http->lock);
+	http->is_stopping = true;
+	(void)curl_multi_wakeup(http->multi);
+	(void)pthread_mutex_unlock(&http->lock);
+	(void)pthread_join(http->thread, NULL);
+	release(http);
+}

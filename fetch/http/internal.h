@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http, inside: who owns what.
+ *
+ * A transfer belongs to its caller, who may free it once is_detached is set.
+ * Until then the http thread works on it.  Fields are of three kinds: the
+ * request (never changed after the start), the shared ones (under http->lock) and
+ * the thread's own.  The ring's bytes are copied outside the lock: there is
+ * one writer, which only moves head, and one reader, which only moves tail.
+ *
+ * A transfer is a row of attempts; an attempt is one request on the wire:
+ *
+ *	QUEUED --attempt_start()--> ACTIVE --attempt_done()--> detached
+ *	   ^                          |
+ *	   |        next hop, or      |
+ *	   +------- continued --------+
+ *	   |                          |
+ *	   +-- wake_sleepers() -- SLEEPING (transfer_fail(): tried again later)
+ */
+#ifndef FETCH_HTTP_INTERNAL_H
+#define FETCH_HTTP_INTERNAL_H
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+#include "fetch/clock.h"
+#include "fetch/http/http.h"
+
+enum {
+	HTTP_LISTED_HEADERS_MAX = 64, /* Link or WWW-Authenticate headers kept of one answer */
+	HTTP_BACKOFF_MS = 500,        /* before the first retry; doubles */
+	HTTP_BACKOFF_MAX_MS = 30000,
+	HTTP_PROGRESS_MIN = 64 << 10, /* bytes that make up for earlier failures */
+};
+
+/* head.c: an answer's header section, from its bytes. */
+struct header_list {
+	char **values; /* NULL-terminated, or NULL */
+	size_t count;
+};
+
+struct head {
+	long status;
+	/* First occurrences, or NULL. */
+	char *content_type, *content_digest, *content_encoding, *content_length, *content_range;
+	char *date, *location, *retry_after, *transfer_encoding;
+	struct header_list links, challenges;
+};
+
+/* Takes the lines of one section, status line first. */
+int head_parse(struct head *ret, const char *text, size_t len, struct error *err);
+void head_release(struct head *head);
+bool head_length(const struct head *head, uint64_t *ret);
+
+struct content_range {
+	uint64_t start, end; /* end is the first byte after */
+	bool has_total;
+	uint64_t total;
+};
+
+/* RFC 9110 14.4, one range of bytes. */
+bool content_range_parse(struct content_range *ret, const char *text);
+/* Seconds or a date (against the answer's Date), at most HTTP_RETRY_AFTER_MAX_MS. */
+bool retry_after_parse(uint64_t *ret_ms, const char *text, const char *date);
+
+/* url.c */
+/* "scheme://host:port", lower case, port always given; the caller's. */
+int url_origin(char **ret, const char *url, struct error *err);
+/* "host" of it, for messages; returns text. */
+char *url_host_for_log(const char *url, char *text, size_t len);
+/* Replaces what does not print by '?'. */
+void make_printable(char *text);
+struct sockaddr;
+bool address_is_internal(const struct sockaddr *address);
+
+/* ring.c: bytes between the thread and the reader. */
+struct ring {
+	unsigned char *bytes;
+	size_t capacity;
+	uint64_t head, tail; /* bytes ever put, ever taken */
+};
+
+size_t ring_used(const struct ring *ring);
+size_t ring_room(const struct ring *ring);
+int ring_allocate(struct ring *ring, size_t capacity);
+void ring_put(struct ring *ring, const void *bytes, size_t len);
+/* Copies without taking: at most one of len and what is there. */
+size_t ring_peek(const struct ring *ring, uint64_t head, void *bytes, size_t len);
+void ring_clear(struct ring *ring);
+void ring_release(struct ring *ring);
+
+enum transfer_state { STATE_QUEUED, STATE_ACTIVE, STATE_SLEEPING };
+
+/* What is done with the body of the answer at hand. */
+enum plan {
+	PLAN_NONE,     /* its head is not complete */
+	PLAN_DELIVER,  /* for the reader */
+	PLAN_REDIRECT, /* the rest are dropped: on to another URL, */
+	PLAN_AGAIN,    /* or at once again from the first one, */
+	PLAN_LATER,    /* or later: failure says why */
+};
+
+/* How many further attempts a failure is worth, if configured at all. */
+enum patience { PATIENCE_NONE, PATIENCE_ONCE, PATIENCE_TWICE, PATIENCE_FULL };
+
+struct failure {
+	int code; /* a positive errno; 0: none */
+	enum patience patience;
+	uint64_t wait_ms; /* the server's wish, 0: none */
+	struct error err;
+};
+
+struct http_transfer {
+	struct http *http;
+
+	/* The request. */
+	enum http_method method;
+	char *first_url, *first_origin;
+	struct curl_slist *headers, *foreign_headers; /* all of them; without the secret ones */
+	char *form;
+	uint64_t range_offset, range_len;
+	bool may_resume, no_redirects, no_retries;
+	bool is_whole; /* the head is held back until the body is here, or fills the ring */
+	struct cancel *cancel;
+
+	/* Under http->lock. */
+	pthread_cond_t changed;
+	struct ring ring;
+	bool has_response, is_released; /* head known; reader may have seen it */
+	bool is_paused;
+	bool is_cancelled;
+	bool is_finished, is_detached;
+	int result;
+	struct error err;
+	bool wants_start, wants_unpause, wants_abort, is_poked;
+	struct http_transfer *next_poked;
+	struct http_response response; /* written by the thread while !is_released */
+
+	/* The http thread's own. */
+	struct http_transfer *next;
+	enum transfer_state state;
+	CURL *easy;
+	char message[CURL_ERROR_SIZE];
+	char *url, *origin; /* of this hop */
+	unsigned hops;
+	bool may_go_inside;    /* redirects may lead to internal addresses */
+	bool is_range_refused; /* Range gave nonsense once: never again */
+	bool has_asked_again;  /* a refused redirect target was started over */
+	unsigned failures;     /* since the last real progress */
+	uint64_t progress;     /* bytes delivered since the last failure */
+	uint64_t wake_at;      /* SLEEPING, ms */
+	uint64_t base;         /* offset in the object where the reader's body starts */
+	uint64_t position;     /* offset of the next byte for the reader */
+	uint64_t end;          /* offset where its body ends, or UINT64_MAX */
+	uint64_t wanted_end;   /* offset up to which was asked, or UINT64_MAX */
+	bool has_total;
+	uint64_t total; /* bytes of the object */
+
+	/* Of the attempt at hand. */
+	struct buf head_text;
+	struct head head;
+	enum plan plan;
+	struct failure failure;
+	bool has_asked_range, is_connected;
+	uint64_t cursor;     /* offset of the next byte to arrive */
+	uint64_t part_end;   /* offset where this answer ends, or UINT64_MAX */
+	uint64_t part_start; /* position when it began */
+	uint64_t discarded;
+	uint64_t arrived_at; /* ms, of the last sign of life */
+};
+
+struct http {
+	/* Never changed. */
+	struct http_config config;
+	char *proxy, *user_agent, *ca_file, *ca_path, *client_cert, *client_key;
+	char *plain_proxy; /* $HTTP_PROXY, which libcurl does not look at */
+	struct observer *observer;
+	CURLM *multi;
+	pthread_t thread;
+
+	pthread_mutex_t lock;
+	bool is_stopping;            /* under lock */
+	struct http_transfer *poked; /* under lock: want the thread's attention */
+
+	struct http_transfer *transfers; /* the thread's own */
+};
+
+/* http.c */
+void http_poke(struct http_transfer *transfer); /* under http->lock */
+void transfer_finish(struct http_transfer *transfer, int result, const struct error *err);
+
+/* attempt.c */
+int attempt_start(struct http_transfer *transfer);
+void attempt_stop(struct http_transfer *transfer);
+bool attempt_is_own_origin(const struct http_transfer *transfer);
+
+/* outcome.c */
+void attempt_done(struct http_transfer *transfer, CURLcode code);
+void transfer_fail(struct http_transfer *transfer);
+bool transfer_may_retry(const struct http_transfer *transfer, enum patience patience);
+__attribute__((format(printf, 4, 5))) void failure_set(
+	struct http_transfer *transfer, int code, enum patience patience, const char *fmt, ...);
+
+/* answer.c: what to do with an answer, once its head is complete. */
+void answer_decide(struct http_transfer *transfer);
+
+void response_release(struct http_response *response);
+
+#endif

@@ -1,0 +1,887 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transfers against a server with scripted faults (tests/faultregistry.py
+ * --help-rules), and the parsers of what servers send.
+ */
+#include "fetch/http/http.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fetch/cancel.h"
+#include "fetch/http/internal.h"
+#include "model/cleanup.h"
+#include "tests/unit/faultserver.h"
+
+static struct fault_server server;
+static struct test_observer observer;
+
+static struct http *new_http(unsigned retries)
+{
+	const struct http_config config = { .user_agent = "imgfs-test",
+		.verify_tls = true,
+		.connect_timeout_ms = 5000,
+		.stall_timeout_ms = 400,
+		.retries = retries,
+		.max_connections = 4 };
+	struct http *http = NULL;
+	struct error err;
+
+	test_observer_init(&observer);
+	assert_int_equal(http_new(&http, &config, &observer.base, &err), 0);
+	return http;
+}
+
+static const char *blob_url(char url[static 256], const char *digest)
+{
+	(void)snprintf(url, 256, "http://127.0.0.1:%d/v2/app/blobs/%s", server.port, digest);
+	return url;
+}
+
+/* ---- bodies under faults ---------------------------------------------------------------- */
+
+static const struct body_case {
+	const char *name, *rules;
+	bool is_big, no_resume;
+	uint64_t offset, len;
+	unsigned retries;
+	int rc;      /* of http_open() or http_read() */
+	long status; /* 0: 200 */
+	size_t got;  /* bytes; 0: all that were asked for */
+	unsigned resumes, ignored, retried, redirects;
+	const char *error; /* what the message must hold */
+} body_cases[] = {
+	{ .name = "a plain body", .rules = "[]" },
+	{ .name = "a body larger than the window", .rules = "[]", .is_big = true },
+	{ .name = "from an offset", .rules = "[]", .offset = 4711, .status = 206 },
+	{ .name = "a span", .rules = "[]", .offset = 100, .len = 5000, .status = 206 },
+	{ .name = "a span that reaches beyond the end",
+		.rules = "[]",
+		.offset = 99000,
+		.len = 5000,
+		.status = 206,
+		.got = 1000 },
+	{ .name = "chunked", .rules = "[{\"do\":{\"chunked\":true}}]" },
+	{ .name = "interim answers", .rules = "[{\"do\":{\"informational\":3}}]" },
+
+#define CUT(at) "[{\"times\":1,\"do\":{\"disconnect_after\":" at "}}]"
+	{ .name = "cut before the first byte", .rules = CUT("0"), .retries = 2, .retried = 1 },
+	{ .name = "cut after 1 byte", .rules = CUT("1"), .retries = 2, .resumes = 1, .retried = 1 },
+	{ .name = "cut in the middle",
+		.rules = CUT("50000"),
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut before the last byte",
+		.rules = CUT("-1"),
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut beyond the window",
+		.rules = CUT("5000000"),
+		.is_big = true,
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut in a span",
+		.rules = CUT("2000"),
+		.offset = 100,
+		.len = 5000,
+		.status = 206,
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+#undef CUT
+	{ .name = "reset in the middle",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000,\"rst\":true}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut twice",
+		.rules = "[{\"times\":2,\"do\":{\"disconnect_after\":30000}}]",
+		.retries = 2,
+		.resumes = 2,
+		.retried = 2 },
+	{ .name = "cut more often than allowed",
+		.rules = "[{\"do\":{\"disconnect_after\":1000}}]",
+		.retries = 1,
+		.rc = -EIO,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut chunks",
+		.rules = "[{\"times\":1,\"do\":{\"chunked_bad\":\"cut\"}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "a bad chunk size",
+		.rules = "[{\"times\":1,\"do\":{\"chunked_bad\":\"size\"}}]",
+		.retries = 2,
+		.retried = 1 },
+	{ .name = "cut and not to be resumed",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000}}]",
+		.no_resume = true,
+		.retries = 2,
+		.rc = -EIO },
+	{ .name = "a length that is too long, once",
+		.rules = "[{\"times\":1,\"do\":{\"content_length\":\"+50\"}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1,
+		.ignored = 0 },
+	{ .name = "surplus bytes are dropped", .rules = "[{\"do\":{\"trailing\":100}}]" },
+
+	{ .name = "range ignored",
+		.rules = "[{\"do\":{\"ignore_range\":true}}]",
+		.offset = 5000,
+		.ignored = 1 },
+	{ .name = "cut, then range ignored",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000}},"
+			 "{\"do\":{\"ignore_range\":true}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1,
+		.ignored = 1 },
+	{ .name = "cut in a range, then range ignored",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000}},"
+			 "{\"skip\":1,\"do\":{\"ignore_range\":true}}]",
+		.offset = 5000,
+		.status = 206,
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1,
+		.ignored = 1 },
+	{ .name = "another range than asked for",
+		.rules = "[{\"do\":{\"content_range_shift\":7}}]",
+		.offset = 5000 },
+	{ .name = "cut, then another range",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000}},"
+			 "{\"do\":{\"content_range_shift\":7}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "cut, then another total",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect_after\":50000}},"
+			 "{\"do\":{\"content_range_total\":100001}}]",
+		.retries = 2,
+		.resumes = 1,
+		.retried = 1 },
+	{ .name = "no Content-Range",
+		.rules = "[{\"do\":{\"content_range\":null}}]",
+		.offset = 5000 },
+	{ .name = "multipart", .rules = "[{\"do\":{\"multipart\":true}}]", .offset = 5000 },
+	{ .name = "fewer bytes than asked for",
+		.rules = "[{\"times\":1,\"do\":{\"range_short\":10}}]",
+		.offset = 5000,
+		.status = 206,
+		.resumes = 1 },
+	{ .name = "more bytes than asked for",
+		.rules = "[{\"do\":{\"range_long\":100}}]",
+		.offset = 100,
+		.len = 5000,
+		.status = 206 },
+	{ .name = "truncated but well formed",
+		.rules = "[{\"do\":{\"truncate\":500}}]",
+		.got = 500 },
+	{ .name = "past the end", .rules = "[]", .offset = 100000, .status = 416, .got = 1 },
+
+	{ .name = "503 twice",
+		.rules = "[{\"times\":2,\"do\":{\"status\":503}}]",
+		.retries = 3,
+		.retried = 2 },
+	{ .name = "503 for ever is an answer",
+		.rules = "[{\"do\":{\"status\":503}}]",
+		.retries = 1,
+		.retried = 1,
+		.status = 503,
+		.got = 1 },
+	{ .name = "429 with Retry-After",
+		.rules = "[{\"times\":1,\"do\":{\"status\":429,\"retry_after\":1}}]",
+		.retries = 1,
+		.retried = 1 },
+	{ .name = "429 with Retry-After 0",
+		.rules = "[{\"times\":1,\"do\":{\"status\":429,\"retry_after\":0}}]",
+		.retries = 1,
+		.retried = 1 },
+	{ .name = "404 is not tried again",
+		.rules = "[{\"do\":{\"status\":404}}]",
+		.retries = 3,
+		.status = 404,
+		.got = 1 },
+	{ .name = "no answer",
+		.rules = "[{\"times\":1,\"do\":{\"disconnect\":\"request\"}}]",
+		.retries = 2,
+		.retried = 1 },
+
+	{ .name = "silence before the answer",
+		.rules = "[{\"times\":1,\"do\":{\"hang\":true}}]",
+		.retries = 1,
+		.retried = 1 },
+	{ .name = "silence for ever",
+		.rules = "[{\"do\":{\"hang\":true}}]",
+		.retries = 1,
+		.retried = 1,
+		.rc = -ETIMEDOUT,
+		.error = "nothing came" },
+	{ .name = "silence in the body",
+		.rules = "[{\"times\":1,\"do\":{\"delay_body\":1}}]",
+		.retries = 1,
+		.retried = 1 },
+	{ .name = "a head in drops",
+		.rules = "[{\"do\":{\"slow_headers\":0.05}}]",
+		.rc = -ETIMEDOUT,
+		.error = "nothing came" },
+	{ .name = "a slow body is no stall",
+		.rules = "[{\"do\":{\"slow\":{\"chunk\":10000,\"interval\":0.1}}}]" },
+
+	{ .name = "an encoding",
+		.rules = "[{\"do\":{\"content_encoding\":\"gzip\"}}]",
+		.rc = -EPROTO,
+		.error = "Content-Encoding" },
+	{ .name = "one big header",
+		.rules = "[{\"do\":{\"big_header\":65536}}]",
+		.retries = 3,
+		.rc = -EFBIG,
+		.error = "65536" },
+	{ .name = "many headers",
+		.rules = "[{\"do\":{\"header_count\":10000}}]",
+		.retries = 3,
+		.rc = -EFBIG },
+	{ .name = "no HTTP", .rules = "[{\"do\":{\"raw\":\"hello\\r\\n\\r\\n\"}}]", .rc = -EPROTO },
+	{ .name = "a negative length",
+		.rules = "[{\"do\":{\"raw\":\"HTTP/1.1 200 OK\\r\\n"
+			 "Content-Length: -5\\r\\n\\r\\nabc\"}}]",
+		.rc = -EPROTO },
+
+	{ .name = "a redirect",
+		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}}]",
+		.redirects = 1 },
+	{ .name = "a redirect by 302",
+		.rules = "[{\"match\":{\"port\":\"main\"},"
+			 "\"do\":{\"redirect\":\"cdn\",\"status\":302}}]",
+		.redirects = 1 },
+	{ .name = "cut behind a redirect",
+		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}},"
+			 "{\"match\":{\"port\":\"cdn\"},\"times\":1,"
+			 "\"do\":{\"disconnect_after\":50000}}]",
+		.retries = 2,
+		.resumes = 2,
+		.retried = 1,
+		.redirects = 2 },
+	{ .name = "a signed URL that has expired",
+		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}},"
+			 "{\"match\":{\"port\":\"cdn\"},\"times\":1,\"do\":{\"status\":403}}]",
+		.redirects = 2 },
+	{ .name = "a redirect loop",
+		.rules = "[{\"do\":{\"redirect\":\"loop\"}}]",
+		.retries = 3,
+		.rc = -EIO,
+		.redirects = 5,
+		.error = "redirects" },
+	{ .name = "a redirect to a file",
+		.rules = "[{\"do\":{\"redirect\":\"file:///etc/passwd\"}}]",
+		.retries = 3,
+		.rc = -EIO,
+		.error = "neither http nor https" },
+	{ .name = "a redirect to nowhere",
+		.rules = "[{\"do\":{\"redirect\":\"http://\"}}]",
+		.retries = 3,
+		.rc = -EIO },
+};
+
+static size_t expected_len(const struct body_case *c, uint64_t start)
+{
+	size_t total = c->is_big ? BIG_LEN : SMALL_LEN;
+
+	if (c->got)
+		return c->got;
+	return c->len ? c->len : total - start;
+}
+
+/* Reads in odd pieces; returns what ended it. */
+static ssize_t read_body(struct http_transfer *t, char **ret, size_t *ret_len, struct error *err)
+{
+	size_t len = 0, room = BIG_LEN + 1;
+	char *bytes = malloc(room);
+	ssize_t n;
+
+	assert_non_null(bytes);
+	while ((n = http_read(t, bytes + len, room - len < 70001 ? room - len : 70001, err)) > 0)
+		len += (size_t)n;
+	*ret = bytes;
+	*ret_len = len;
+	return n;
+}
+
+static void check_counters(const struct body_case *c)
+{
+	struct counters *counters = &observer.base.counters;
+
+	assert_int_equal(counters->http_retries, c->retried);
+	assert_int_equal(counters->http_resumes, c->resumes);
+	assert_int_equal(counters->range_ignored, c->ignored);
+	assert_int_equal(counters->http_redirects, c->redirects);
+}
+
+static void gets_body(void **state)
+{
+	const struct body_case *c = *state;
+	const struct http_header auth = { "Authorization: Basic c2VjcmV0", true };
+	const unsigned char *whole = c->is_big ? server.big : server.small;
+	struct http *http = new_http(c->retries);
+	struct http_transfer *t = NULL;
+	CLEANUP(freep) char *bytes = NULL;
+	struct error err = { "" };
+	char url[256];
+	size_t len = 0;
+	ssize_t rc;
+
+	fault_rules(&server, c->rules);
+	struct http_request request = { .url = blob_url(url, c->is_big ? server.big_digest
+								       : server.small_digest),
+		.headers = &auth,
+		.header_count = 1,
+		.range_offset = c->offset,
+		.range_len = c->len,
+		.may_resume = !c->no_resume };
+	rc = http_open(&t, http, &request, NULL, &err);
+	if (!rc) {
+		const struct http_response *response = http_response(t);
+		uint64_t start = response->status == 206 ? c->offset : 0;
+
+		assert_int_equal(response->status, c->status ? c->status : 200);
+		assert_int_equal(response->range_start, start);
+		rc = read_body(t, &bytes, &len, &err);
+		if (response->status < 300 && !c->rc) {
+			if (rc)
+				print_error("%s\n", err.text);
+			assert_int_equal(rc, 0);
+			assert_int_equal(len, expected_len(c, start));
+			if (response->has_length)
+				assert_true(response->length == len || strstr(c->name, "too long"));
+		}
+		if (response->status < 300)
+			assert_memory_equal(bytes, whole + start, len);
+		http_close(t);
+	}
+	if (rc != c->rc)
+		print_error("%zd: %s\n%s", rc, err.text, observer.lines);
+	assert_int_equal(rc, c->rc);
+	if (c->error && !strstr(err.text, c->error))
+		fail_msg("'%s' lacks '%s'", err.text, c->error);
+	assert_null(strstr(err.text, "c2VjcmV0"));
+	check_counters(c);
+	assert_int_equal(fault_stat(&server, "cdn_with_authorization"), 0);
+	http_free(http);
+}
+
+/* ---- fetching whole bodies -------------------------------------------------------------- */
+
+/* What cannot be continued is started over, and no byte is seen twice. */
+static void refetches_whole(void **state)
+{
+	struct http *http = new_http(2);
+	struct http_transfer *t = NULL;
+	struct buf body;
+	struct error err;
+	char url[256];
+
+	(void)state;
+	buf_init(&body, SMALL_LEN);
+	fault_rules(&server, "[{\"times\":2,\"do\":{\"disconnect_after\":50000}}]");
+	struct http_request request = { .url = blob_url(url, server.small_digest) };
+	assert_int_equal(http_fetch(&t, http, &request, &body, NULL, &err), 0);
+	assert_int_equal(http_response(t)->status, 200);
+	assert_int_equal(body.len, SMALL_LEN);
+	assert_memory_equal(body.data, server.small, SMALL_LEN);
+	assert_int_equal(observer.base.counters.http_retries, 2);
+	assert_int_equal(observer.base.counters.http_resumes, 0);
+	http_close(t);
+	buf_release(&body);
+	http_free(http);
+}
+
+static void obeys_ceiling(void **state)
+{
+	struct http *http = new_http(0);
+	struct http_transfer *t = NULL;
+	struct buf body;
+	struct error err;
+	char url[256];
+
+	(void)state;
+	buf_init(&body, 5 << 20);
+	fault_rules(&server, "[]");
+	struct http_request request = { .url = blob_url(url, server.big_digest) };
+	assert_int_equal(http_fetch(&t, http, &request, &body, NULL, &err), -EFBIG);
+	assert_null(t);
+	buf_release(&body);
+	http_free(http);
+}
+
+static void heads(void **state)
+{
+	struct http *http = new_http(0);
+	struct http_transfer *t = NULL;
+	struct error err;
+	char url[256], byte;
+
+	(void)state;
+	fault_rules(&server, "[]");
+	struct http_request request = { .method = HTTP_HEAD,
+		.url = blob_url(url, server.big_digest) };
+	assert_int_equal(http_open(&t, http, &request, NULL, &err), 0);
+	assert_int_equal(http_response(t)->status, 200);
+	assert_true(http_response(t)->has_length);
+	assert_int_equal(http_response(t)->length, BIG_LEN);
+	assert_string_equal(http_response(t)->content_digest, server.big_digest);
+	assert_string_equal(http_response(t)->final_url, url);
+	assert_int_equal(http_read(t, &byte, 1, &err), 0);
+	http_close(t);
+	http_free(http);
+}
+
+/* ---- pausing, cancelling, ending ---------------------------------------------------------- */
+
+/* The server gets rid of a window and no more while nobody reads, and that is no stall. */
+static void pauses(void **state)
+{
+	struct http *http = new_http(0);
+	struct http_transfer *t = NULL;
+	CLEANUP(freep) char *bytes = NULL;
+	struct error err;
+	char url[256];
+	size_t len;
+
+	(void)state;
+	fault_rules(&server, "[]");
+	struct http_request request = { .url = blob_url(url, server.big_digest) };
+	assert_int_equal(http_open(&t, http, &request, NULL, &err), 0);
+	(void)pthread_mutex_lock(&http->lock);
+	while (!t->is_paused)
+		(void)pthread_cond_wait(&t->changed, &http->lock);
+	assert_in_range(ring_used(&t->ring), HTTP_WINDOW - CURL_MAX_WRITE_SIZE, HTTP_WINDOW);
+	(void)pthread_mutex_unlock(&http->lock);
+	usleep(600000); /* beyond the stall timeout */
+	assert_int_equal(read_body(t, &bytes, &len, &err), 0);
+	assert_int_equal(len, BIG_LEN);
+	assert_memory_equal(bytes, server.big, BIG_LEN);
+	http_close(t);
+	http_free(http);
+}
+
+struct opener {
+	struct http *http;
+	struct cancel *cancel;
+	int rc;
+};
+
+static void *open_and_wait(void *context)
+{
+	struct opener *opener = context;
+	struct http_transfer *t = NULL;
+	struct error err;
+	char url[256];
+
+	struct http_request request = { .url = blob_url(url, server.small_digest) };
+	opener->rc = http_open(&t, opener->http, &request, opener->cancel, &err);
+	http_close(t);
+	return NULL;
+}
+
+static struct http *new_patient_http(void)
+{
+	const struct http_config config = { .connect_timeout_ms = 60000,
+		.stall_timeout_ms = 3600000,
+		.retries = 5,
+		.max_connections = 4 };
+	struct http *http = NULL;
+
+	test_observer_init(&observer);
+	assert_int_equal(http_new(&http, &config, &observer.base, NULL), 0);
+	return http;
+}
+
+/* The server has the request in hand. */
+static void await_active(void)
+{
+	while (fault_stat_now(&server, "active") < 1)
+		usleep(1000);
+}
+
+/* Each of these would take an hour if the cancel did not end it. */
+static const struct cancel_case {
+	const char *name, *rules, *line;
+} cancel_cases[] = {
+	{ "cancelled while the server hangs", "[{\"do\":{\"hang\":true}}]", NULL },
+	{ "cancelled while waiting to try again",
+		"[{\"do\":{\"status\":503,\"retry_after\":3600}}]", "retry 1/5 in 30.0s: 503" },
+};
+
+static void start_hanging(const struct cancel_case *c, struct opener *opener, pthread_t *thread)
+{
+	fault_rules(&server, c->rules);
+	assert_int_equal(pthread_create(thread, NULL, open_and_wait, opener), 0);
+	if (c->line)
+		test_observer_wait(&observer, c->line);
+	else
+		await_active();
+}
+
+static void cancels(void **state)
+{
+	struct cancel cancel;
+	struct opener opener = { .http = new_patient_http(), .cancel = &cancel };
+	pthread_t thread;
+
+	cancel_init(&cancel);
+	start_hanging(*state, &opener, &thread);
+	cancel_set(&cancel);
+	(void)pthread_join(thread, NULL);
+	assert_int_equal(opener.rc, -EINTR);
+	cancel_release(&cancel);
+	http_free(opener.http);
+}
+
+static void cancelled_before(void **state)
+{
+	struct cancel cancel;
+	struct opener opener = { .http = new_patient_http(), .cancel = &cancel };
+
+	(void)state;
+	cancel_init(&cancel);
+	cancel_set(&cancel);
+	fault_rules(&server, "[{\"do\":{\"hang\":true}}]");
+	(void)open_and_wait(&opener);
+	assert_int_equal(opener.rc, -EINTR);
+	cancel_release(&cancel);
+	http_free(opener.http);
+}
+
+/* http_free() is called by another thread than the one that waits: here it may, as
+ * the waiter's transfer is told to end and released before the memory goes. */
+static void stops(void **state)
+{
+	struct opener opener = { .http = new_patient_http() };
+	struct http *http = opener.http;
+	pthread_t thread;
+
+	start_hanging(*state, &opener, &thread);
+	(void)pthread_mutex_lock(&http->lock);
+	http->is_stopping = true;
+	(void)curl_multi_wakeup(http->multi);
+	(void)pthread_mutex_unlock(&http->lock);
+	(void)pthread_join(thread, NULL);
+	assert_int_equal(opener.rc, -EINTR);
+	http_free(http);
+}
+
+/* ---- peers that are not there ----------------------------------------------------------- */
+
+static const struct peer_case {
+	const char *name, *url;
+	int rc;
+	bool is_our_port; /* "%d" in url */
+} peer_cases[] = {
+	{ "refused", "http://127.0.0.1:1/", -EHOSTUNREACH, false },
+	{ "a name that does not exist", "http://does-not-exist.invalid/", -EHOSTUNREACH, false },
+	{ "https asked of http", "https://127.0.0.1:%d/", -EPROTONOSUPPORT, true },
+	{ "another scheme", "ftp://127.0.0.1/", -EPROTO, false },
+	{ "no URL", "http://", -EPROTO, false },
+};
+
+static void fails_to_reach(void **state)
+{
+	const struct peer_case *c = *state;
+	struct http *http = new_http(0);
+	struct http_transfer *t = NULL;
+	struct error err;
+	char url[256];
+
+	if (c->is_our_port)
+		(void)snprintf(url, sizeof url, "https://127.0.0.1:%d/", server.port);
+	else
+		(void)snprintf(url, sizeof url, "%s", c->url);
+	fault_rules(&server, "[]");
+	struct http_request request = { .url = url };
+	assert_int_equal(http_open(&t, http, &request, NULL, &err), c->rc);
+	http_free(http);
+}
+
+/* Who is refused is not asked for long, whatever was configured. */
+static void gives_up_soon(void **state)
+{
+	struct http *http = new_http(100);
+	struct http_transfer *t = NULL;
+	struct http_request request = { .url = "http://127.0.0.1:1/" };
+	struct error err;
+
+	(void)state;
+	assert_int_equal(http_open(&t, http, &request, NULL, &err), -EHOSTUNREACH);
+	assert_int_equal(observer.base.counters.http_retries, 2);
+	http_free(http);
+}
+
+static void runs_in_parallel(void **state)
+{
+	enum { COUNT = 12 };
+	struct http *http = new_http(0);
+	struct opener openers[COUNT];
+	pthread_t threads[COUNT];
+
+	(void)state;
+	fault_rules(&server, "[{\"do\":{\"delay\":0.05}}]");
+	for (size_t i = 0; i < COUNT; i++) {
+		openers[i] = (struct opener){ .http = http };
+		assert_int_equal(pthread_create(&threads[i], NULL, open_and_wait, &openers[i]), 0);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		(void)pthread_join(threads[i], NULL);
+		assert_int_equal(openers[i].rc, 0);
+	}
+	assert_in_range(fault_stat(&server, "peak_active"), 1, 4); /* max_connections */
+	http_free(http);
+}
+
+/* ---- parsers ---------------------------------------------------------------------------- */
+
+static const struct range_case {
+	const char *text;
+	bool is_good;
+	uint64_t start, end, total; /* total 0: unknown */
+} range_cases[] = {
+	{ "bytes 0-499/1234", true, 0, 500, 1234 },
+	{ "bytes 500-1233/1234", true, 500, 1234, 1234 },
+	{ "BYTES  1-1/*", true, 1, 2, 0 },
+	{ "bytes */1234", false, 0, 0, 0 },
+	{ "bytes 500-499/1234", false, 0, 0, 0 },
+	{ "bytes 0-1234/1234", false, 0, 0, 0 },
+	{ "bytes 0-1/2x", false, 0, 0, 0 },
+	{ "bytes -1-1/2", false, 0, 0, 0 },
+	{ "bytes 0-18446744073709551616/*", false, 0, 0, 0 },
+	{ "bytes 0-9223372036854775807/*", true, 0, 9223372036854775808u, 0 },
+	{ "bytes=0-1/2", false, 0, 0, 0 },
+	{ "items 0-1/2", false, 0, 0, 0 },
+	{ "", false, 0, 0, 0 },
+};
+
+static void parses_range(void **state)
+{
+	const struct range_case *c = *state;
+	struct content_range range;
+
+	assert_int_equal(content_range_parse(&range, c->text), c->is_good);
+	if (!c->is_good)
+		return;
+	assert_true(range.start == c->start && range.end == c->end);
+	assert_int_equal(range.has_total, c->total != 0);
+	assert_true(range.total == c->total);
+}
+
+static const struct retry_case {
+	const char *text, *date;
+	bool is_good;
+	uint64_t ms;
+} retry_cases[] = {
+	{ "0", NULL, true, 0 },
+	{ "7", NULL, true, 7000 },
+	{ "30", NULL, true, 30000 },
+	{ "31", NULL, true, HTTP_RETRY_AFTER_MAX_MS },
+	{ "99999999999999999999", NULL, false, 0 },
+	{ "-1", NULL, false, 0 },
+	{ "soon", NULL, false, 0 },
+	/* RFC 9110 10.2.3's own date; the server's clock may be wrong by decades. */
+	{ "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 23:59:49 GMT", true, 10000 },
+	{ "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 00:00:00 GMT", true,
+		HTTP_RETRY_AFTER_MAX_MS },
+	{ "Fri, 31 Dec 1999 23:59:59 GMT", NULL, false, 0 },
+};
+
+static void parses_retry_after(void **state)
+{
+	const struct retry_case *c = *state;
+	uint64_t ms = 0;
+
+	assert_int_equal(retry_after_parse(&ms, c->text, c->date), c->is_good);
+	assert_true(ms == c->ms);
+}
+
+static const struct log_url_case {
+	const char *url, *text;
+} log_url_cases[] = {
+	{ "https://h:1/a/b", "https://h:1/a/b" },
+	{ "https://user:secret@h/a?token=x#y", "https://h/a" },
+	{ "https://h?token=x", "https://h" },
+	{ "https://h/a@b", "https://h/a@b" },
+	{ "https://a@b@h/", "https://h/" },
+	{ "https://h/\033[1m\n", "https://h/?[1m?" },
+};
+
+static void logs_url(void **state)
+{
+	const struct log_url_case *c = *state;
+	char text[64];
+
+	assert_string_equal(http_url_for_log(c->url, text, sizeof text), c->text);
+}
+
+static const struct join_case {
+	const char *base, *url, *joined; /* NULL: refused */
+} join_cases[] = {
+	{ NULL, "https://h/a", "https://h/a" },
+	{ NULL, "https://u:p@h/a#f", "https://h/a" },
+	{ NULL, "/a", NULL },
+	{ NULL, "file:///a", NULL },
+	{ "https://h/v2/_catalog?n=2", "/v2/_catalog?n=2&last=b",
+		"https://h/v2/_catalog?n=2&last=b" },
+	{ "https://h/v2/_catalog?n=2", "?last=b", "https://h/v2/_catalog?last=b" },
+	{ "https://h/a/b", "c", "https://h/a/c" },
+	{ "https://h/a", "//other/b", "https://other/b" },
+	{ "https://h/a", "javascript:alert(1)", NULL },
+	{ "https://h/a", "gopher://h/", NULL },
+};
+
+static void joins(void **state)
+{
+	const struct join_case *c = *state;
+	CLEANUP(freep) char *joined = NULL;
+	struct error err;
+	int rc = http_url_join(&joined, c->base, c->url, &err);
+
+	assert_int_equal(rc, c->joined ? 0 : -EPROTO);
+	if (c->joined)
+		assert_string_equal(joined, c->joined);
+}
+
+static const struct host_case {
+	const char *host;
+	bool is_internal, is_loopback;
+} host_cases[] = {
+	{ "localhost", true, true },
+	{ "LOCALHOST:5000", true, true },
+	{ "a.localhost", true, true },
+	{ "127.0.0.1:5000", true, true },
+	{ "127.9.9.9", true, true },
+	{ "[::1]:5000", true, true },
+	{ "2130706433", true, true }, /* 127.0.0.1 */
+	{ "0x7f.1", true, true },
+	{ "0.0.0.0", true, false },
+	{ "10.1.2.3", true, false },
+	{ "172.31.0.1", true, false },
+	{ "172.32.0.1", false, false },
+	{ "192.168.1.1:443", true, false },
+	{ "169.254.169.254", true, false },
+	{ "[fe80::1]", true, false },
+	{ "[fd00::1]", true, false },
+	{ "[::ffff:169.254.169.254]", true, false },
+	{ "8.8.8.8", false, false },
+	{ "[2606:4700::1111]", false, false },
+	{ "registry.example.com", false, false },
+	{ "localhost.example.com", false, false },
+};
+
+static void knows_host(void **state)
+{
+	const struct host_case *c = *state;
+
+	assert_int_equal(http_host_is_internal(c->host), c->is_internal);
+	assert_int_equal(http_host_is_loopback(c->host), c->is_loopback);
+}
+
+static void compares_origins(void **state)
+{
+	(void)state;
+	assert_true(http_url_same_origin("https://h/a", "https://H:443/b?c"));
+	assert_false(http_url_same_origin("https://h/a", "http://h:443/a"));
+	assert_false(http_url_same_origin("https://h/a", "https://h:444/a"));
+	assert_false(http_url_same_origin("https://h/a", "https://i/a"));
+}
+
+static void parses_head(void **state)
+{
+	static const char text[] = "HTTP/1.1 401 Unauthorized\r\n"
+				   "content-type:text/plain \r\n"
+				   "Content-Type: second\r\n"
+				   "WWW-Authenticate: Basic\n"
+				   "www-authenticate: Bearer realm=\"x\"\r\n"
+				   " folded\r\n"
+				   "Location: /a\001b\r\n"
+				   "Content-Length: 12\r\n\r\n";
+	struct head head;
+	struct error err;
+	uint64_t length = 0;
+
+	(void)state;
+	assert_int_equal(head_parse(&head, text, sizeof text - 1, &err), 0);
+	assert_int_equal(head.status, 401);
+	assert_string_equal(head.content_type, "text/plain");
+	assert_int_equal(head.challenges.count, 2);
+	assert_string_equal(head.challenges.values[1], "Bearer realm=\"x\"");
+	assert_null(head.location); /* control characters: as if it were not there */
+	assert_true(head_length(&head, &length));
+	assert_int_equal(length, 12);
+	head_release(&head);
+	assert_int_equal(head_parse(&head, "ICY 200", 7, &err), -EPROTO);
+}
+
+static int start_server(void **state)
+{
+	(void)state;
+	fault_server_start(&server, NULL);
+	return 0;
+}
+
+static int stop_server(void **state)
+{
+	(void)state;
+	fault_server_stop(&server);
+	return 0;
+}
+
+static struct CMUnitTest tests[256];
+static size_t test_count;
+
+static void add(const char *name, CMUnitTestFunction function, const void *state)
+{
+	if (test_count == ARRAY_SIZE(tests))
+		abort();
+	tests[test_count++] = (struct CMUnitTest){
+		.name = name, .test_func = function, .initial_state = (void *)state
+	};
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(range_cases); i++)
+		add(range_cases[i].text, parses_range, &range_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(retry_cases); i++)
+		add(retry_cases[i].text, parses_retry_after, &retry_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(log_url_cases); i++)
+		add(log_url_cases[i].text, logs_url, &log_url_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(join_cases); i++)
+		add(join_cases[i].url, joins, &join_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(host_cases); i++)
+		add(host_cases[i].host, knows_host, &host_cases[i]);
+	add("origins", compares_origins, NULL);
+	add("a head", parses_head, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(body_cases); i++)
+		add(body_cases[i].name, gets_body, &body_cases[i]);
+	add("a whole body is started over", refetches_whole, NULL);
+	add("a body over its ceiling", obeys_ceiling, NULL);
+	add("HEAD", heads, NULL);
+	add("a slow reader pauses the server", pauses, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(cancel_cases); i++)
+		add(cancel_cases[i].name, cancels, &cancel_cases[i]);
+	add("cancelled before the start", cancelled_before, NULL);
+	add("stopped while the server hangs", stops, &cancel_cases[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(peer_cases); i++)
+		add(peer_cases[i].name, fails_to_reach, &peer_cases[i]);
+	add("a refused connection is tried again twice", gives_up_soon, NULL);
+	add("requests in parallel", runs_in_parallel, NULL);
+	return _cmocka_run_group_tests("http", tests, test_count, start_server, stop_server);
+}
