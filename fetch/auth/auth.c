@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of a registry starts empty: no header is sent until the first
+ * challenge has told the scheme, the realm and the service.  From then on
+ * tokens are fetched before they are asked for.
+ *
+ * A token is one entry per scope.  Who finds it missing fetches it, without
+ * the lock; who comes meanwhile waits and shares the token or the error, but
+ * not a cancel: then the next one fetches.
+ *
+ * Lock order: a cancel's lock, then auth->lock.
+ */
+#include "fetch/auth/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/evp.h>
+
+#include "fetch/cancel.h"
+#include "fetch/observer.h"
+#include "model/cleanup.h"
+
+/* The identity goes into a cache on disk: guessing a password from it shall be slow. */
+enum { IDENTITY_ROUNDS = 50000, IDENTITY_BYTES = 16 };
+
+struct token {
+	struct token *next;
+	char *scope;
+	char *value;         /* secret; NULL: none yet */
+	uint64_t expires_at; /* s */
+	bool is_fetching;
+	unsigned users;   /* calls that hold a pointer to this entry */
+	unsigned fetches; /* completed */
+	int result;       /* of the last one */
+	struct error err;
+};
+
+struct auth {
+	/* Never changed. */
+	struct http *http;
+	struct observer *observer;
+	char *host;
+	struct credentials credentials;
+	char identity[2 * IDENTITY_BYTES + 1];
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Under lock. */
+	bool is_https;
+	enum auth_scheme scheme;
+	char *realm, *service;
+	char *refresh_token; /* secret; newer than the file's identity token, or NULL */
+	const struct credential *refresh_of; /* whose it is */
+	struct token *tokens;
+	size_t token_count;
+};
+
+static uint64_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &now); /* runs on while the machine sleeps */
+	return (uint64_t)now.tv_sec;
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
+
+static void add_secrets(struct buf *buf, const struct credentials *credentials)
+{
+	for (size_t i = 0; i < credentials->count; i++) {
+		const struct credential *one = &credentials->items[i];
+
+		(void)buf_printf(buf, "%s\n%s\n%s\n%s\n", one->key, one->user ? one->user : "",
+			one->password ? one->password : "",
+			one->identity_token ? one->identity_token : "");
+	}
+}
+
+static int make_identity(struct auth *auth, struct error *err)
+{
+	unsigned char out[IDENTITY_BYTES];
+	struct buf secrets;
+	int rc = 0;
+
+	if (!auth->credentials.count) {
+		(void)snprintf(auth->identity, sizeof auth->identity, "anonymous");
+		return 0;
+	}
+	buf_init(&secrets, 4 * AUTH_FILE_MAX);
+	add_secrets(&secrets, &auth->credentials);
+	if (buf_status(&secrets) ||
+		PKCS5_PBKDF2_HMAC(secrets.data, (int)secrets.len, (const unsigned char *)auth->host,
+			(int)strlen(auth->host), IDENTITY_ROUNDS, EVP_sha256(), sizeof out,
+			out) != 1)
+		rc = error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; !rc && i < sizeof out; i++)
+		(void)snprintf(auth->identity + 2 * i, 3, "%02x", out[i]);
+	if (secrets.data)
+		explicit_bzero(secrets.data, secrets.capacity);
+	buf_release(&secrets);
+	return rc;
+}
+
+static int set_up(struct auth *auth, const struct auth_config *config, struct error *err)
+{
+	int rc;
+
+	auth->is_https = config->is_https;
+	auth->host = strdup(config->host);
+	if (!auth->host)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = credentials_load(&auth->credentials, config, auth->observer, err);
+	return rc ? rc : make_identity(auth, err);
+}
+
+int auth_new(struct auth **ret, const struct auth_config *config, struct http *http,
+	struct observer *observer, struct error *err)
+{
+	struct auth *auth = calloc(1, sizeof *auth);
+	int rc;
+
+	if (!auth)
+		return error_set(err, ENOMEM, "out of memory");
+	auth->http = http;
+	auth->observer = observer;
+	(void)pthread_mutex_init(&auth->lock, NULL); /* neither fails with default attributes */
+	(void)pthread_cond_init(&auth->changed, NULL);
+	rc = set_up(auth, config, err);
+	if (rc) {
+		auth_free(auth);
+		return rc;
+	}
+	*ret = auth;
+	return 0;
+}
+
+static void token_free(struct token *token)
+{
+	free(token->scope);
+	secret_free(token->value);
+	free(token);
+}
+
+void auth_free(struct auth *auth)
+{
+	if (!auth)
+		return;
+	for (struct token *token = auth->tokens, *next; token; token = next) {
+		next = token->next;
+		token_free(token);
+	}
+	credentials_release(&auth->credentials);
+	secret_free(auth->refresh_token);
+	free(auth->realm);
+	free(auth->service);
+	free(auth->host);
+	(void)pthread_cond_destroy(&auth->changed);
+	(void)pthread_mutex_destroy(&auth->lock);
+	free(auth);
+}
+
+void auth_allow_http(struct auth *auth)
+{
+	(void)pthread_mutex_lock(&auth->lock);
+	auth->is_https = false;
+	(void)pthread_mutex_unlock(&auth->lock);
+}
+
+bool auth_has_credentials(struct auth *auth, const char *repository)
+{
+	return credentials_find(&auth->credentials, auth->host, repository);
+}
+
+const char *auth_searched(const struct auth *auth)
+{
+	return auth->credentials.searched.data ? auth->credentials.searched.data : "";
+}
+
+const char *auth_identity(const struct auth *auth)
+{
+	return auth->identity;
+}
+
+/* ---- tokens ----------------------------------------------------------------------------- */
+
+static void forget_idle_tokens(struct auth *auth)
+{
+	for (struct token **at = &auth->tokens; *at;) {
+		struct token *token = *at;
+
+		if (token->users) {
+			at = &token->next;
+			continue;
+		}
+		*at = token->next;
+		token_free(token);
+		auth->token_count--;
+	}
+}
+
+/* Found or made; NULL: out of memory.  Under lock. */
+static struct token *token_get(struct auth *auth, const char *scope)
+{
+	struct token *token;
+
+	for (token = auth->tokens; token; token = token->next)
+		if (!strcmp(token->scope, scope))
+			break;
+	if (!token) {
+		if (auth->token_count >= TOKENS_CACHED_MAX)
+			forget_idle_tokens(auth);
+		token = calloc(1, sizeof *token);
+		if (!token)
+			return NULL;
+		token->scope = strdup(scope);
+		if (!token->scope) {
+			free(token);
+			return NULL;
+		}
+		token->next = auth->tokens;
+		auth->tokens = token;
+		auth->token_count++;
+	}
+	token->users++;
+	return token;
+}
+
+static bool token_is_good(const struct token *token, const char *refused)
+{
+	return token->value && token->expires_at > now_s() + TOKEN_EARLY_S &&
+	       !(refused && !strcmp(refused, token->value));
+}
+
+struct waiter {
+	struct auth *auth;
+	bool is_cancelled; /* under auth->lock */
+};
+
+static void wake(void *context)
+{
+	struct waiter *waiter = context;
+
+	(void)pthread_mutex_lock(&waiter->auth->lock);
+	waiter->is_cancelled = true;
+	(void)pthread_cond_broadcast(&waiter->auth->changed);
+	(void)pthread_mutex_unlock(&waiter->auth->lock);
+}
+
+/* Until somebody else's fetch is over.  Called and left with the lock held. */
+static int await_fetch(
+	struct auth *auth, struct token *token, struct cancel *cancel, struct error *err)
+{
+	struct waiter waiter = { .auth = auth };
+	unsigned fetches = token->fetches;
+	int rc = 0;
+
+	(void)pthread_mutex_unlock(&auth->lock);
+	if (!cancel_watch(cancel, wake, &waiter)) {
+		(void)pthread_mutex_lock(&auth->lock);
+		return error_set(err, EINTR, "interrupted");
+	}
+	(void)pthread_mutex_lock(&auth->lock);
+	while (token->is_fetching && token->fetches == fetches && !waiter.is_cancelled)
+		(void)pthread_cond_wait(&auth->changed, &auth->lock);
+	if (waiter.is_cancelled)
+		rc = error_set(err, EINTR, "interrupted");
+	(void)pthread_mutex_unlock(&auth->lock);
+	cancel_unwatch(cancel);
+	(void)pthread_mutex_lock(&auth->lock);
+
+	if (!rc && token->fetches != fetches && token->result && token->result != -EINTR) {
+		rc = token->result;
+		if (err)
+			*err = token->err;
+	}
+	return rc;
+}
+
+static bool has_word(const char *text, const char *word, size_t len)
+{
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (n == len && !strncmp(text, word, n))
+			return true;
+		text += n;
+		text += strspn(text, " ");
+	}
+	return false;
+}
+
+/* Both lists of blank-separated scopes as one. */
+static char *join_scopes(const char *ours, const char *theirs)
+{
+	struct buf joined;
+	char *text;
+
+	buf_init(&joined, 64 << 10);
+	(void)buf_append_text(&joined, ours); /* the status is checked at the end */
+	while (theirs && *theirs) {
+		size_t n = strcspn(theirs, " ");
+
+		if (n && !has_word(joined.data, theirs, n))
+			(void)buf_printf(&joined, "%s%.*s", joined.len ? " " : "", (int)n, theirs);
+		theirs += n;
+		theirs += strspn(theirs, " ");
+	}
+	text = buf_status(&joined) ? NULL : buf_take(&joined, NULL);
+	buf_release(&joined);
+	return text;
+}
+
+/* What a fetch needs, copied so that it can go on without the lock. */
+struct errand {
+	char *realm, *service, *scopes;
+	char *identity_token; /* secret */
+	const struct credential *credential;
+};
+
+static void errand_release(struct errand *errand)
+{
+	free(errand->realm);
+	free(errand->service);
+	free(errand->scopes);
+	secret_free(errand->identity_token);
+}
+
+static int errand_init(struct errand *errand, struct auth *auth, const char *repository,
+	const char *scope, const char *more_scopes)
+{
+	const struct credential *credential =
+		credentials_find(&auth->credentials, auth->host, repository);
+	const char *identity = credential ? credential->identity_token : NULL;
+
+	if (identity && auth->refresh_of == credential)
+		identity = auth->refresh_token;
+	*errand = (struct errand){ .realm = strdup(auth->realm),
+		.service = auth->service ? strdup(auth->service) : NULL,
+		.scopes = join_scopes(scope, more_scopes),
+		.identity_token = identity ? strdup(identity) : NULL,
+		.credential = credential };
+	if (errand->realm && errand->scopes && !errand->service == !auth->service &&
+		!errand->identity_token == !identity)
+		return 0;
+	errand_release(errand);
+	return -ENOMEM;
+}
+
+static void take_answer(struct auth *auth, struct token *token, const struct errand *errand,
+	struct token_answer *answer)
+{
+	secret_free(token->value);
+	token->value = answer->token;
+	token->expires_at = now_s() + answer->lifetime_s;
+	if (answer->refresh_token && errand->identity_token) {
+		secret_free(auth->refresh_token);
+		auth->refresh_token = answer->refresh_token;
+		auth->refresh_of = errand->credential;
+	} else {
+		secret_free(answer->refresh_token);
+	}
+	observer_count(auth->observer, auth_tokens, 1);
+}
+
+/* Called and left with the lock held. */
+static int fetch(struct auth *auth, struct token *token, const char *repository,
+	const char *more_scopes, struct cancel *cancel, struct error *err)
+{
+	struct token_answer answer = { .token = NULL };
+	struct errand errand;
+	struct error why = { "" };
+	int rc;
+
+	if (errand_init(&errand, auth, repository, token->scope, more_scopes))
+		return error_set(err, ENOMEM, "out of memory");
+	token->is_fetching = true;
+	(void)pthread_mutex_unlock(&auth->lock);
+
+	struct token_request request = { .realm = errand.realm,
+		.service = errand.service,
+		.scopes = errand.scopes,
+		.credential = errand.credential,
+		.identity_token = errand.identity_token };
+	rc = token_fetch(&answer, auth->http, &request, cancel, &why);
+
+	(void)pthread_mutex_lock(&auth->lock);
+	if (!rc)
+		take_answer(auth, token, &errand, &answer);
+	token->is_fetching = false;
+	token->fetches++;
+	token->result = rc;
+	token->err = why;
+	(void)pthread_cond_broadcast(&auth->changed);
+	errand_release(&errand);
+	if (rc && err)
+		*err = why;
+	return rc;
+}
+
+/* A good token in its entry, other than the refused one.  Called and left with the lock held. */
+static int obtain(struct auth *auth, struct token *token, const char *repository,
+	const char *refused, const char *more_scopes, struct cancel *cancel, struct error *err)
+{
+	int rc = 0;
+
+	while (!rc && !token_is_good(token, refused)) {
+		if (!token->is_fetching)
+			return fetch(auth, token, repository, more_scopes, cancel, err);
+		rc = await_fetch(auth, token, cancel, err);
+	}
+	return rc;
+}
+
+/* ---- headers ---------------------------------------------------------------------------- */
+
+static int basic_header(struct auth *auth, const char *repository, char **ret, struct error *err)
+{
+	const struct credential *credential =
+		credentials_find(&auth->credentials, auth->host, repository);
+	CLEANUP(secret_freep) char *basic = NULL;
+	char *line = NULL;
+
+	if (!credential || !credential->user) {
+		*ret = strdup("");
+		return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
+	}
+	basic = credential_basic(credential);
+	if (!basic || asprintf(&line, "Authorization: Basic %s", basic) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	*ret = line;
+	return 0;
+}
+
+static int bearer_header(struct auth *auth, const char *repository, const char *scope, char **ret,
+	struct cancel *cancel, struct error *err)
+{
+	struct token *token;
+	char *line = NULL;
+	int rc;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	token = token_get(auth, scope);
+	if (!token) {
+		rc = error_set(err, ENOMEM, "out of memory");
+	} else {
+		rc = obtain(auth, token, repository, NULL, NULL, cancel, err);
+		if (!rc && asprintf(&line, "Authorization: Bearer %s", token->value) < 0)
+			rc = error_set(err, ENOMEM, "out of memory");
+		token->users--;
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	if (!rc)
+		*ret = line;
+	return rc;
+}
+
+int auth_header(struct auth *auth, const char *repository, const char *scope, char **ret,
+	struct cancel *cancel, struct error *err)
+{
+	enum auth_scheme scheme;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	scheme = auth->scheme;
+	(void)pthread_mutex_unlock(&auth->lock);
+	switch (scheme) {
+	case SCHEME_BASIC:
+		return basic_header(auth, repository, ret, err);
+	case SCHEME_BEARER:
+		return bearer_header(auth, repository, scope, ret, cancel, err);
+	case SCHEME_UNKNOWN:
+		break;
+	}
+	*ret = strdup("");
+	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static int answer_basic(
+	struct auth *auth, const char *repository, const char *used, struct error *err)
+{
+	CLEANUP(secret_freep) char *line = NULL;
+	int rc = basic_header(auth, repository, &line, err);
+
+	if (rc)
+		return rc;
+	if (!*line)
+		return error_set(err, EACCES, "needs a user name and password");
+	if (!strcmp(line, used))
+		return error_set(err, EACCES, "refused the user name or password");
+	(void)pthread_mutex_lock(&auth->lock);
+	auth->scheme = SCHEME_BASIC;
+	(void)pthread_mutex_unlock(&auth->lock);
+	return 0;
+}
+
+/* Under lock. */
+static int learn_realm(struct auth *auth, const struct challenge *challenge, struct error *err)
+{
+	CLEANUP(freep) char *realm = NULL;
+	CLEANUP(freep) char *service = challenge->service ? strdup(challenge->service) : NULL;
+	char text[256];
+	int rc;
+
+	rc = realm_check(challenge->realm, auth->host, auth->is_https, err);
+	if (!rc)
+		rc = http_url_join(&realm, NULL, challenge->realm, err);
+	if (rc)
+		return rc;
+	if (!service != !challenge->service)
+		return error_set(err, ENOMEM, "out of memory");
+	if (!auth->realm || strcmp(auth->realm, realm))
+		observer_log(auth->observer, LOG_LEVEL_INFO, "auth: tokens for %s come from %s",
+			auth->host, http_url_for_log(realm, text, sizeof text));
+	free(auth->realm);
+	free(auth->service);
+	auth->realm = TAKE(realm);
+	auth->service = TAKE(service);
+	auth->scheme = SCHEME_BEARER;
+	return 0;
+}
+
+static const char *token_of_line(const char *line)
+{
+	static const char prefix[] = "Authorization: Bearer ";
+
+	return strncmp(line, prefix, sizeof prefix - 1) ? NULL : line + sizeof prefix - 1;
+}
+
+static int answer_bearer(struct auth *auth, const char *repository, const char *scope,
+	const char *used, const struct challenge *challenge, struct cancel *cancel,
+	struct error *err)
+{
+	struct token *token;
+	int rc;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	rc = learn_realm(auth, challenge, err);
+	if (!rc) {
+		token = token_get(auth, scope);
+		if (!token) {
+			rc = error_set(err, ENOMEM, "out of memory");
+		} else {
+			rc = obtain(auth, token, repository, token_of_line(used), challenge->scope,
+				cancel, err);
+			token->users--;
+		}
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	return rc;
+}
+
+int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
+	char *const *challenges, struct cancel *cancel, struct error *err)
+{
+	struct challenge_list list = { .count = 0 };
+	const struct challenge *best;
+	int rc = 0;
+
+	for (; challenges && *challenges && !rc; challenges++)
+		rc = challenge_list_parse(&list, *challenges);
+	best = challenge_list_best(&list);
+	if (rc)
+		(void)error_set(err, -rc, "out of memory");
+	else if (!best)
+		rc = error_set(err, EACCES, "asks for a login of a kind that is not known");
+	else if (best->scheme == SCHEME_BASIC)
+		rc = answer_basic(auth, repository, used, err);
+	else
+		rc = answer_bearer(auth, repository, scope, used, best, cancel, err);
+	challenge_list_release(&list);
+	return rc;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth -- credentials from files, challenges, and tokens.
+ *
+ * One auth serves one registry host with one identity.  Secrets live in
+ * memory only, are wiped when freed, and never appear in messages.
+ *
+ * Credentials: authfile, else $REGISTRY_AUTH_FILE, else the first match over
+ * $XDG_RUNTIME_DIR/containers/auth.json (root: /run/containers/UID/auth.json),
+ * $XDG_CONFIG_HOME/containers/auth.json, $DOCKER_CONFIG/config.json or
+ * ~/.docker/config.json.  The longest key wins: host/ns/repo, shorter, host.
+ *
+ * Sources: containers-auth.json(5); distribution docs/spec/auth/token.md,
+ * oauth.md; RFC 9110 section 11 (challenges).
+ */
+#ifndef FETCH_AUTH_AUTH_H
+#define FETCH_AUTH_AUTH_H
+
+#include <stdbool.h>
+
+#include "fetch/http/http.h"
+
+struct auth;
+
+enum {
+	AUTH_FILE_MAX = 1 << 20,  /* bytes of an auth file */
+	AUTH_TOKEN_MAX = 1 << 20, /* bytes of a token answer */
+	AUTH_TOKEN_MIN_S = 60,
+	AUTH_TOKEN_MAX_S = 3600,
+};
+
+struct auth_config {
+	const char *host;     /* as in SOURCE, with port */
+	bool is_https;        /* of the registry: what a realm may be */
+	const char *authfile; /* or NULL: the usual places */
+	bool no_credentials;
+};
+
+/* Reads the files (a named authfile that is missing or malformed is an error, the usual
+ * places may be missing). */
+int auth_new(struct auth **ret, const struct auth_config *config, struct http *http,
+	struct observer *observer, struct error *err);
+void auth_free(struct auth *auth);
+
+/* The registry turned out to speak http: realms may, too. */
+void auth_allow_http(struct auth *auth);
+/* Are there credentials for this repository (NULL: for the registry)? */
+bool auth_has_credentials(struct auth *auth, const char *repository);
+
+/* Where credentials were looked for and whether some were found, for a hint. */
+const char *auth_searched(const struct auth *auth);
+
+/* A stable text that tells identities apart without giving them away: for the cache. */
+const char *auth_identity(const struct auth *auth);
+
+/* The Authorization header line to send for a scope ("repository:a/b:pull",
+ * "registry:catalog:*"), from what is known: "" when there is nothing to send
+ * yet.  Caller frees *ret. */
+int auth_header(struct auth *auth, const char *repository, const char *scope, char **ret,
+	struct cancel *cancel, struct error *err);
+
+/* The registry said 401 with these challenges to a request sent with used (an auth_header()
+ * result): learns the scheme, fetches a token for scope if need be.  0: try
+ * again with auth_header(); -EACCES: that identity has no more to offer.  Realms are
+ * checked: https, or http where the registry itself is http; loopback and private
+ * addresses only when the registry is on one. */
+int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
+	char *const *challenges, struct cancel *cancel, struct error *err);
+
+#endif

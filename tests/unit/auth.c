@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Challenges, credentials, realms and token answers; then the token dance itself. */
+#include "fetch/auth/auth.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fetch/auth/internal.h"
+#include "fetch/cancel.h"
+#include "model/cleanup.h"
+#include "tests/unit/faultserver.h"
+
+/* ---- challenges --------------------------------------------------------------------------- */
+
+static const struct challenge_case {
+	const char *name, *value;
+	size_t count;
+	enum auth_scheme best;
+	const char *realm, *service, *scope; /* of the best */
+} challenge_cases[] = {
+	{ "Docker Hub's",
+		"Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\","
+		"scope=\"repository:library/nginx:pull\"",
+		1, SCHEME_BEARER, "https://auth.docker.io/token", "registry.docker.io",
+		"repository:library/nginx:pull" },
+	{ "a comma inside quotes", "Bearer realm=\"https://a/\",scope=\"repository:a:pull,push\"",
+		1, SCHEME_BEARER, "https://a/", NULL, "repository:a:pull,push" },
+	{ "unquoted, and blanks about", "bearer  Realm = https://a/t , SERVICE = s", 1,
+		SCHEME_BEARER, "https://a/t", "s", NULL },
+	{ "escapes", "Bearer realm=\"https://a/\\\"\\\\\"", 1, SCHEME_BEARER, "https://a/\"\\",
+		NULL, NULL },
+	{ "unknown parameters", "Bearer realm=\"https://a/\",error=\"insufficient_scope\"", 1,
+		SCHEME_BEARER, "https://a/", NULL, NULL },
+	{ "two in one header", "Basic realm=\"b\", Bearer realm=\"https://a/\"", 2, SCHEME_BEARER,
+		"https://a/", NULL, NULL },
+	{ "a scheme alone", "Basic", 1, SCHEME_BASIC, NULL, NULL, NULL },
+	{ "Basic behind a token68", "Negotiate abc==, Basic realm=x", 2, SCHEME_BASIC, "x", NULL,
+		NULL },
+	{ "Bearer without a realm", "Bearer service=\"x\"", 1, SCHEME_UNKNOWN, NULL, NULL, NULL },
+	{ "a realm twice", "Bearer realm=\"https://a/\",realm=\"https://b/\"", 1, SCHEME_UNKNOWN,
+		NULL, NULL, NULL },
+	{ "a quote without an end", "Bearer realm=\"https://a/", 1, SCHEME_UNKNOWN, NULL, NULL,
+		NULL },
+	{ "a line break inside", "Bearer realm=\"https://a/\nX: y\"", 1, SCHEME_UNKNOWN, NULL, NULL,
+		NULL },
+	{ "unknown schemes", "Digest realm=x, Hoba", 2, SCHEME_UNKNOWN, NULL, NULL, NULL },
+	{ "a parameter of nobody", "realm=\"x\"", 0, SCHEME_UNKNOWN, NULL, NULL, NULL },
+	{ "nothing", "", 0, SCHEME_UNKNOWN, NULL, NULL, NULL },
+	{ "commas alone", ", ,,", 0, SCHEME_UNKNOWN, NULL, NULL, NULL },
+	{ "more than are kept", "A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,A,Basic", CHALLENGES_MAX,
+		SCHEME_UNKNOWN, NULL, NULL, NULL },
+};
+
+static void equal_or_null(const char *got, const char *wanted)
+{
+	if (wanted) {
+		assert_non_null(got);
+		assert_string_equal(got, wanted);
+	} else {
+		assert_null(got);
+	}
+}
+
+static void reads_challenge(void **state)
+{
+	const struct challenge_case *c = *state;
+	struct challenge_list list = { .count = 0 };
+	const struct challenge *best;
+
+	assert_int_equal(challenge_list_parse(&list, c->value), 0);
+	assert_int_equal(list.count, c->count);
+	best = challenge_list_best(&list);
+	assert_int_equal(best ? best->scheme : SCHEME_UNKNOWN, c->best);
+	if (best) {
+		equal_or_null(best->realm, c->realm);
+		equal_or_null(best->service, c->service);
+		equal_or_null(best->scope, c->scope);
+	}
+	challenge_list_release(&list);
+}
+
+/* ---- base64: RFC 4648 section 10 ---------------------------------------------------------- */
+
+static const struct base64_case {
+	const char *text, *bytes; /* NULL: refused */
+} base64_cases[] = {
+	{ "", "" },
+	{ "Zg==", "f" },
+	{ "Zm8=", "fo" },
+	{ "Zm9v", "foo" },
+	{ "Zm9vYg==", "foob" },
+	{ "Zm9vYmE=", "fooba" },
+	{ "Zm9vYmFy", "foobar" },
+	{ "Zg", NULL },
+	{ "Z===", NULL },
+	{ "Zg==Zg==", NULL },
+	{ "Zm9v\n", NULL },
+	{ "Zm_v", NULL },
+	{ "====", NULL },
+};
+
+static void decodes_base64(void **state)
+{
+	const struct base64_case *c = *state;
+	CLEANUP(freep) char *bytes = NULL;
+	struct error err;
+	size_t len = 0;
+	int rc = base64_decode(&bytes, &len, c->text, &err);
+
+	assert_int_equal(rc, c->bytes ? 0 : -EIO);
+	if (!c->bytes)
+		return;
+	assert_int_equal(len, strlen(c->bytes));
+	assert_string_equal(bytes, c->bytes);
+}
+
+/* ---- credentials -------------------------------------------------------------------------- */
+
+/* printf user:PASSWORD | base64 */
+#define U1         "dXNlcjpvbmU="     /* user:one */
+#define U2         "dXNlcjp0d286Og==" /* user:two:: */
+#define TOKEN_USER "PHRva2VuPjppZA==" /* <token>:id */
+
+static const struct credential_case {
+	const char *name, *text, *host, *repository;
+	int rc;
+	const char *password, *identity_token; /* NULL and NULL: none found */
+} credential_cases[] = {
+	{ "by host", "{\"auths\":{\"h:5000\":{\"auth\":\"" U1 "\"}}}", "h:5000", "a/b", 0, "one",
+		NULL },
+	{ "the port counts", "{\"auths\":{\"h:5000\":{\"auth\":\"" U1 "\"}}}", "h", "a/b", 0, NULL,
+		NULL },
+	{ "a password with colons", "{\"auths\":{\"h\":{\"auth\":\"" U2 "\"}}}", "h", NULL, 0,
+		"two::", NULL },
+	{ "the longest key",
+		"{\"auths\":{\"h\":{\"auth\":\"" U1 "\"},\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
+		"a/b", 0, "two::", NULL },
+	{ "a key ends at a slash",
+		"{\"auths\":{\"h\":{\"auth\":\"" U1 "\"},\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
+		"ab", 0, "one", NULL },
+	{ "a longer key is not for the host", "{\"auths\":{\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
+		NULL, 0, NULL, NULL },
+	{ "an URL", "{\"auths\":{\"https://h/v1/\":{\"auth\":\"" U1 "\"}}}", "h", "a", 0, "one",
+		NULL },
+	{ "Docker Hub's old key",
+		"{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"" U1 "\"}}}", "docker.io",
+		"library/a", 0, "one", NULL },
+	{ "the same without https", "{\"auths\":{\"index.docker.io/v1/\":{\"auth\":\"" U1 "\"}}}",
+		"docker.io", "library/a", 0, "one", NULL },
+	{ "an identity token", "{\"auths\":{\"h\":{\"auth\":\"" U1 "\",\"identitytoken\":\"id\"}}}",
+		"h", "a", 0, "one", "id" },
+	{ "an identity token as a password", "{\"auths\":{\"h\":{\"auth\":\"" TOKEN_USER "\"}}}",
+		"h", "a", 0, "id", "id" },
+	{ "an empty entry", "{\"auths\":{\"h\":{}},\"credsStore\":\"x\"}", "h", "a", 0, NULL,
+		NULL },
+	{ "no auths", "{}", "h", "a", 0, NULL, NULL },
+	{ "bad base64 of another host", "{\"auths\":{\"i\":{\"auth\":\"*\"}}}", "h", "a", 0, NULL,
+		NULL },
+	{ "bad base64", "{\"auths\":{\"h\":{\"auth\":\"*\"}}}", "h", "a", -EIO, NULL, NULL },
+	{ "no colon", "{\"auths\":{\"h\":{\"auth\":\"Zm9v\"}}}", "h", "a", -EIO, NULL, NULL },
+	{ "no JSON", "auths: {}", "h", "a", -EIO, NULL, NULL },
+	{ "no object", "[]", "h", "a", -EIO, NULL, NULL },
+};
+
+static void finds_credentials(void **state)
+{
+	const struct credential_case *c = *state;
+	struct credentials credentials = { .items = NULL };
+	const struct credential *found;
+	struct error err;
+
+	assert_int_equal(
+		credentials_parse(&credentials, 0, c->host, c->text, strlen(c->text), &err), c->rc);
+	found = credentials_find(&credentials, c->host, c->repository);
+	assert_int_equal(found != NULL, c->password != NULL);
+	if (found) {
+		assert_string_equal(found->password, c->password);
+		equal_or_null(found->identity_token, c->identity_token);
+	}
+	credentials_release(&credentials);
+}
+
+/* An earlier file wins over a longer key in a later one. */
+static void prefers_earlier_file(void **state)
+{
+	static const char first[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
+	static const char second[] = "{\"auths\":{\"h/a\":{\"auth\":\"" U2 "\"}}}";
+	struct credentials credentials = { .items = NULL };
+
+	(void)state;
+	assert_int_equal(credentials_parse(&credentials, 0, "h", first, sizeof first - 1, NULL), 0);
+	assert_int_equal(
+		credentials_parse(&credentials, 1, "h", second, sizeof second - 1, NULL), 0);
+	assert_string_equal(credentials_find(&credentials, "h", "a")->password, "one");
+	credentials_release(&credentials);
+}
+
+/* ---- realms ------------------------------------------------------------------------------- */
+
+static const struct realm_case {
+	const char *realm, *host;
+	bool is_http, is_refused;
+} realm_cases[] = {
+	{ "https://auth.docker.io/token", "docker.io", false, false },
+	{ "https://auth.example.com/token?x=y", "r.example.com", true, false },
+	{ "http://auth.example.com/token", "r.example.com", true, false },
+	{ "http://auth.example.com/token", "r.example.com", false, true },
+	{ "/token", "r.example.com", false, true },
+	{ "file:///etc/passwd", "r.example.com", false, true },
+	{ "https://169.254.169.254/latest", "r.example.com", false, true },
+	{ "https://127.0.0.1/token", "r.example.com", false, true },
+	{ "https://2130706433/token", "r.example.com", false, true },
+	{ "https://[::1]/token", "r.example.com", false, true },
+	{ "https://[::ffff:10.0.0.1]/token", "r.example.com", false, true },
+	{ "https://localhost/token", "r.example.com", false, true },
+	{ "http://127.0.0.1:5001/token", "127.0.0.1:5000", true, false },
+	{ "https://10.0.0.2/token", "10.0.0.1", false, false },
+	{ "", "r.example.com", false, true },
+};
+
+static void checks_realm(void **state)
+{
+	const struct realm_case *c = *state;
+	struct error err;
+
+	assert_int_equal(
+		realm_check(c->realm, c->host, !c->is_http, &err), c->is_refused ? -EACCES : 0);
+}
+
+/* ---- token answers ------------------------------------------------------------------------ */
+
+static const struct answer_case {
+	const char *text, *token; /* NULL: refused */
+	uint64_t lifetime_s;
+	const char *refresh_token;
+} answer_cases[] = {
+	{ "{\"token\":\"a\",\"expires_in\":300}", "a", 300, NULL },
+	{ "{\"access_token\":\"b\"}", "b", 60, NULL },
+	{ "{\"token\":\"a\",\"access_token\":\"b\",\"refresh_token\":\"r\"}", "a", 60, "r" },
+	{ "{\"token\":\"a\",\"expires_in\":0}", "a", 60, NULL },
+	{ "{\"token\":\"a\",\"expires_in\":-5}", "a", 60, NULL },
+	{ "{\"token\":\"a\",\"expires_in\":1e9}", "a", 60, NULL },
+	{ "{\"token\":\"a\",\"expires_in\":999999999999}", "a", 3600, NULL },
+	{ "{\"token\":\"a\",\"issued_at\":\"2099-01-01T00:00:00Z\"}", "a", 60, NULL },
+	{ "{\"token\":\"a\\r\\nX-Evil: 1\"}", NULL, 0, NULL },
+	{ "{\"token\":\"\"}", NULL, 0, NULL },
+	{ "{\"token\":7}", NULL, 0, NULL },
+	{ "{}", NULL, 0, NULL },
+	{ "<html>", NULL, 0, NULL },
+};
+
+static void reads_answer(void **state)
+{
+	const struct answer_case *c = *state;
+	struct token_answer answer;
+	struct error err;
+	int rc = token_answer_parse(&answer, c->text, strlen(c->text), &err);
+
+	assert_int_equal(rc, c->token ? 0 : -EIO);
+	if (!c->token)
+		return;
+	assert_string_equal(answer.token, c->token);
+	assert_int_equal(answer.lifetime_s, c->lifetime_s);
+	equal_or_null(answer.refresh_token, c->refresh_token);
+	secret_free(answer.token);
+	secret_free(answer.refresh_token);
+}
+
+/* ---- against a token server --------------------------------------------------------------- */
+
+static struct fault_server server;
+static struct test_observer observer;
+
+struct dance {
+	struct http *http;
+	struct auth *auth;
+	char host[32], challenge[256];
+	char *challenges[2];
+};
+
+#define SCOPE "repository:app:pull"
+
+/* entry: of the host in the auth file, or NULL: anonymous. */
+static void dance_init(struct dance *dance, const char *entry)
+{
+	const struct http_config config = { .connect_timeout_ms = 5000,
+		.stall_timeout_ms = 5000,
+		.retries = 1,
+		.max_connections = 4 };
+	char path[128], text[256];
+	struct error err;
+
+	test_observer_init(&observer);
+	fault_rules(&server, "[]");
+	(void)snprintf(dance->host, sizeof dance->host, "127.0.0.1:%d", server.port);
+	(void)snprintf(dance->challenge, sizeof dance->challenge,
+		"Bearer realm=\"http://%s/token\",service=\"faultregistry\",scope=\"" SCOPE "\"",
+		dance->host);
+	dance->challenges[0] = dance->challenge;
+	dance->challenges[1] = NULL;
+	(void)snprintf(path, sizeof path, "%s/auth.json", server.dir);
+	(void)snprintf(
+		text, sizeof text, "{\"auths\":{\"%s\":%s}}", dance->host, entry ? entry : "{}");
+	write_file(server.dir, "auth.json", text, strlen(text));
+	assert_int_equal(http_new(&dance->http, &config, &observer.base, &err), 0);
+	const struct auth_config auth = { .host = dance->host, .authfile = path };
+	assert_int_equal(auth_new(&dance->auth, &auth, dance->http, &observer.base, &err), 0);
+}
+
+static void dance_release(struct dance *dance)
+{
+	auth_free(dance->auth);
+	http_free(dance->http);
+}
+
+static int header(struct dance *dance, char **ret)
+{
+	struct error err;
+
+	return auth_header(dance->auth, "app", SCOPE, ret, NULL, &err);
+}
+
+static int challenged(struct dance *dance, const char *used, struct error *err)
+{
+	return auth_challenge(dance->auth, "app", SCOPE, used, dance->challenges, NULL, err);
+}
+
+#define GOOD "{\"auth\":\"dTpw\"}" /* u:p */
+#define BAD  "{\"auth\":\"dTpx\"}" /* u:q */
+
+static void learns_and_renews(void **state)
+{
+	struct dance dance;
+	CLEANUP(freep) char *nothing = NULL;
+	CLEANUP(freep) char *first = NULL;
+	CLEANUP(freep) char *again = NULL;
+	CLEANUP(freep) char *second = NULL;
+	struct error err;
+
+	(void)state;
+	dance_init(&dance, GOOD);
+	assert_int_equal(header(&dance, &nothing), 0);
+	assert_string_equal(nothing, "");
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(header(&dance, &first), 0);
+	assert_memory_equal(first, "Authorization: Bearer ", 22);
+	assert_int_equal(header(&dance, &again), 0);
+	assert_string_equal(first, again);
+	assert_int_equal(fault_stat(&server, "token_requests"), 1);
+
+	/* Refused: a new one.  Refused once more by somebody slower: the new one will do. */
+	assert_int_equal(challenged(&dance, first, &err), 0);
+	assert_int_equal(header(&dance, &second), 0);
+	assert_string_not_equal(first, second);
+	assert_int_equal(challenged(&dance, first, &err), 0);
+	assert_int_equal(fault_stat(&server, "token_requests"), 2);
+	assert_int_equal(observer.base.counters.auth_tokens, 2);
+	assert_null(strstr(observer.lines, "dTpw"));
+	dance_release(&dance);
+}
+
+static const struct dance_case {
+	const char *name, *entry, *challenge; /* NULL: the token server's own */
+	int rc;
+	long token_requests, basic;
+} dance_cases[] = {
+	{ "with a password", GOOD, NULL, 0, 1, 1 },
+	{ "anonymous", NULL, NULL, 0, 1, 0 },
+	{ "with an identity token", "{\"identitytoken\":\"u:p\"}", NULL, 0, 1, 0 },
+	{ "with a wrong password", BAD, NULL, -EACCES, 1, 1 },
+	{ "with a wrong identity token", "{\"identitytoken\":\"u:q\"}", NULL, -EACCES, 1, 0 },
+	{ "Basic with a password", GOOD, "Basic realm=x", 0, 0, 0 },
+	{ "Basic without one", NULL, "Basic realm=x", -EACCES, 0, 0 },
+	{ "a realm elsewhere", GOOD, "Bearer realm=\"file:///etc/passwd\"", -EACCES, 0, 0 },
+	{ "an unknown scheme", GOOD, "Digest realm=x", -EACCES, 0, 0 },
+	{ "no challenge", GOOD, "", -EACCES, 0, 0 },
+};
+
+static void dances(void **state)
+{
+	const struct dance_case *c = *state;
+	struct dance dance;
+	struct error err = { "" };
+
+	dance_init(&dance, c->entry);
+	if (c->challenge)
+		dance.challenges[0] = (char *)c->challenge;
+	assert_int_equal(challenged(&dance, "", &err), c->rc);
+	assert_int_equal(fault_stat(&server, "token_requests"), c->token_requests);
+	assert_int_equal(fault_stat(&server, "basic"), c->basic);
+	assert_null(strstr(err.text, "dTp"));
+	dance_release(&dance);
+}
+
+static void refuses_basic_once(void **state)
+{
+	struct dance dance;
+	CLEANUP(freep) char *line = NULL;
+	struct error err;
+
+	(void)state;
+	dance_init(&dance, GOOD);
+	dance.challenges[0] = (char *)"Basic realm=x";
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(header(&dance, &line), 0);
+	assert_string_equal(line, "Authorization: Basic dTpw");
+	assert_int_equal(challenged(&dance, line, &err), -EACCES);
+	dance_release(&dance);
+}
+
+struct asker {
+	struct dance *dance;
+	struct cancel *cancel;
+	int rc;
+};
+
+static void *ask(void *context)
+{
+	struct asker *asker = context;
+	struct error err;
+
+	asker->rc = auth_challenge(asker->dance->auth, "app", SCOPE, "", asker->dance->challenges,
+		asker->cancel, &err);
+	return NULL;
+}
+
+static void fetches_once_for_all(void **state)
+{
+	enum { COUNT = 8 };
+	struct dance dance;
+	struct asker askers[COUNT];
+	pthread_t threads[COUNT];
+
+	(void)state;
+	dance_init(&dance, GOOD);
+	fault_rules(&server, "[{\"do\":{\"delay\":0.2}}]");
+	for (size_t i = 0; i < COUNT; i++) {
+		askers[i] = (struct asker){ .dance = &dance };
+		assert_int_equal(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		(void)pthread_join(threads[i], NULL);
+		assert_int_equal(askers[i].rc, 0);
+	}
+	assert_int_equal(fault_stat(&server, "token_requests"), 1);
+	dance_release(&dance);
+}
+
+/* The one who fetches gives up; another who waits takes over, and is not told of it. */
+static void passes_on_the_fetch(void **state)
+{
+	struct cancel cancel;
+	struct dance dance;
+	struct asker first = { .dance = &dance, .cancel = &cancel }, second = { .dance = &dance };
+	pthread_t threads[2];
+
+	(void)state;
+	cancel_init(&cancel);
+	dance_init(&dance, GOOD);
+	fault_rules(&server, "[{\"times\":1,\"do\":{\"hang\":true}}]");
+	assert_int_equal(pthread_create(&threads[0], NULL, ask, &first), 0);
+	while (fault_stat_now(&server, "active") < 1)
+		usleep(1000);
+	assert_int_equal(pthread_create(&threads[1], NULL, ask, &second), 0);
+	cancel_set(&cancel);
+	(void)pthread_join(threads[0], NULL);
+	(void)pthread_join(threads[1], NULL);
+	assert_int_equal(first.rc, -EINTR);
+	assert_int_equal(second.rc, 0);
+	cancel_release(&cancel);
+	dance_release(&dance);
+}
+
+static void tells_identities_apart(void **state)
+{
+	struct dance dance;
+	CLEANUP(freep) char *good = NULL;
+
+	(void)state;
+	dance_init(&dance, NULL);
+	assert_string_equal(auth_identity(dance.auth), "anonymous");
+	dance_release(&dance);
+	dance_init(&dance, GOOD);
+	good = strdup(auth_identity(dance.auth));
+	assert_non_null(strstr(auth_searched(dance.auth), "auth.json (found)"));
+	dance_release(&dance);
+	dance_init(&dance, GOOD);
+	assert_string_equal(auth_identity(dance.auth), good);
+	dance_release(&dance);
+	dance_init(&dance, BAD);
+	assert_string_not_equal(auth_identity(dance.auth), good);
+	dance_release(&dance);
+}
+
+static void misses_named_file(void **state)
+{
+	const struct auth_config config = { .host = "h", .authfile = "/nonexistent/auth.json" };
+	struct auth *auth = NULL;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(auth_new(&auth, &config, NULL, &observer.base, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/auth.json"));
+}
+
+/* The usual places, in their order; one that is malformed is passed over with a warning. */
+static void searches_usual_places(void **state)
+{
+	static const char docker[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
+	struct credentials credentials;
+	const struct auth_config config = { .host = "h" };
+	char path[128];
+
+	(void)state;
+	test_observer_init(&observer);
+	(void)unsetenv("REGISTRY_AUTH_FILE");
+	(void)setenv("HOME", server.dir, 1);
+	(void)setenv("XDG_RUNTIME_DIR", server.dir, 1);
+	(void)setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+	(void)unsetenv("DOCKER_CONFIG");
+	(void)snprintf(path, sizeof path, "%s/containers", server.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof path, "%s/.docker", server.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	write_file(server.dir, "containers/auth.json", "{", 1);
+	write_file(server.dir, ".docker/config.json", docker, sizeof docker - 1);
+	assert_int_equal(credentials_load(&credentials, &config, &observer.base, NULL), 0);
+	assert_string_equal(credentials_find(&credentials, "h", "a")->password, "one");
+	assert_non_null(strstr(observer.lines, "containers/auth.json"));
+	credentials_release(&credentials);
+}
+
+static int start_server(void **state)
+{
+	static const char *const args[] = { "--auth", "token", "--user", "u:p", NULL };
+
+	(void)state;
+	fault_server_start(&server, args);
+	return 0;
+}
+
+static int stop_server(void **state)
+{
+	(void)state;
+	fault_server_stop(&server);
+	return 0;
+}
+
+static struct CMUnitTest tests[256];
+static size_t test_count;
+
+static void add(const char *name, CMUnitTestFunction function, const void *state)
+{
+	if (test_count == ARRAY_SIZE(tests))
+		abort();
+	tests[test_count++] = (struct CMUnitTest){
+		.name = name, .test_func = function, .initial_state = (void *)state
+	};
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(challenge_cases); i++)
+		add(challenge_cases[i].name, reads_challenge, &challenge_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(base64_cases); i++)
+		add(base64_cases[i].text, decodes_base64, &base64_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(credential_cases); i++)
+		add(credential_cases[i].name, finds_credentials, &credential_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(realm_cases); i++)
+		add(realm_cases[i].realm, checks_realm, &realm_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(answer_cases); i++)
+		add(answer_cases[i].text, reads_answer, &answer_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(dance_cases); i++)
+		add(dance_cases[i].name, dances, &dance_cases[i]);
+	add("an earlier file wins", prefers_earlier_file, NULL);
+	add("a token is learned, kept and renewed", learns_and_renews, NULL);
+	add("Basic is tried once", refuses_basic_once, NULL);
+	add("one fetch for all who wait", fetches_once_for_all, NULL);
+	add("a cancelled fetch is taken over", passes_on_the_fetch, NULL);
+	add("identities", tells_identities_apart, NULL);
+	add("a named file that is missing", misses_named_file, NULL);
+	add("the usual places", searches_usual_places, NULL);
+	return _cmocka_run_group_tests("auth", tests, test_count, start_server, stop_server);
+}
