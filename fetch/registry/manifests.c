@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tags are resolved by HEAD, which some registries do not count as a pull.
+ * Where HEAD is refused or tells no digest, the manifest itself is fetched.
+ *
+ * Accept names all manifest types: asked with fewer, registries answer
+ * with something else than what was pushed.
+ */
+#include "fetch/registry/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/cleanup.h"
+#include "model/media_type.h"
+
+struct manifest_call {
+	struct call call;
+	char path[REPOSITORY_MAX + DIGEST_TEXT_MAX + TAG_MAX + 32];
+	char subject[REPOSITORY_MAX + DIGEST_TEXT_MAX + TAG_MAX + 32];
+};
+
+static void prepare(struct manifest_call *manifest, enum http_method method, const char *repository,
+	const char *reference)
+{
+	(void)snprintf(manifest->path, sizeof manifest->path, "/v2/%s/manifests/%s", repository,
+		reference);
+	(void)snprintf(manifest->subject, sizeof manifest->subject, "manifest '%s' of '%s'",
+		reference, repository);
+	manifest->call = (struct call){ .method = method,
+		.repository = repository,
+		.path = manifest->path,
+		.accept = media_type_accept(),
+		.subject = manifest->subject };
+}
+
+static int take_type(char **ret, const struct http_response *response, struct error *err)
+{
+	*ret = NULL;
+	if (!response->content_type)
+		return 0;
+	*ret = strdup(response->content_type);
+	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static bool announces_digest(const struct http_response *response, struct digest *ret)
+{
+	return response->content_digest && !digest_parse(ret, response->content_digest, NULL);
+}
+
+/* HEAD not allowed, not known, or answered as if there were nothing. */
+static bool is_head_refused(long status)
+{
+	return status == 400 || status == 404 || status == 405 || status == 406 || status == 501;
+}
+
+/* *ret_asked_enough false: GET has to tell. */
+static int take_head(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, struct descriptor *ret, bool *ret_asked_enough,
+	struct error *err)
+{
+	const struct http_response *response = http_response(transfer);
+	struct digest digest;
+	int rc;
+
+	*ret_asked_enough = false;
+	if (is_head_refused(response->status))
+		return 0;
+	if (response->status != 200)
+		return registry_refused(registry, call, transfer, NULL, err);
+	if (!announces_digest(response, &digest))
+		return 0;
+	*ret = (struct descriptor){ .digest = digest,
+		.size = response->has_length ? response->length : DESCRIPTOR_SIZE_UNKNOWN };
+	rc = take_type(&ret->media_type, response, err);
+	*ret_asked_enough = true;
+	return rc;
+}
+
+static int resolve_by_head(struct registry *registry, const char *repository, const char *tag,
+	struct descriptor *ret, bool *ret_asked_enough, struct cancel *cancel, struct error *err)
+{
+	struct http_transfer *transfer = NULL;
+	struct manifest_call head = { .path = "" };
+	int rc;
+
+	prepare(&head, HTTP_HEAD, repository, tag);
+	rc = registry_call(registry, &head.call, NULL, &transfer, cancel, err);
+	if (rc)
+		return rc;
+	rc = take_head(registry, &head.call, transfer, ret, ret_asked_enough, err);
+	http_close(transfer);
+	return rc;
+}
+
+static int take_whole(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, struct descriptor *ret,
+	struct error *err)
+{
+	const struct http_response *response = http_response(transfer);
+	struct digest digest;
+	int rc = 0;
+
+	if (response->status != 200)
+		return registry_refused(registry, call, transfer, body, err);
+	if (!announces_digest(response, &digest))
+		rc = digest_of(
+			&digest, DIGEST_SHA256, body->data ? body->data : "", body->len, err);
+	if (rc)
+		return rc;
+	*ret = (struct descriptor){ .digest = digest, .size = body->len };
+	return take_type(&ret->media_type, response, err);
+}
+
+static int resolve_by_get(struct registry *registry, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	struct http_transfer *transfer = NULL;
+	struct manifest_call get = { .path = "" };
+	struct buf body;
+	int rc;
+
+	buf_init(&body, REGISTRY_MANIFEST_MAX);
+	prepare(&get, HTTP_GET, repository, tag);
+	rc = registry_call(registry, &get.call, &body, &transfer, cancel, err);
+	if (!rc) {
+		rc = take_whole(registry, &get.call, transfer, &body, ret, err);
+		http_close(transfer);
+	}
+	buf_release(&body);
+	return rc;
+}
+
+int registry_resolve(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	struct registry *registry = registry_of(source);
+	struct descriptor found = { .media_type = NULL };
+	bool is_enough = false;
+	int rc;
+
+	if (!repository_is_valid(repository) || !tag_is_valid(tag))
+		return error_set(err, ENOENT, "not a repository and tag");
+	rc = resolve_by_head(registry, repository, tag, &found, &is_enough, cancel, err);
+	if (!rc && !is_enough)
+		rc = resolve_by_get(registry, repository, tag, &found, cancel, err);
+	if (rc)
+		return rc;
+	*ret = found;
+	return 0;
+}
+
+int registry_manifest(struct source *source, const char *repository, const struct digest *digest,
+	struct buf *body, char **ret_type, struct cancel *cancel, struct error *err)
+{
+	struct registry *registry = registry_of(source);
+	struct http_transfer *transfer = NULL;
+	struct manifest_call get = { .path = "" };
+	char text[DIGEST_TEXT_MAX];
+	int rc;
+
+	if (!repository_is_valid(repository))
+		return error_set(err, ENOENT, "not a repository");
+	prepare(&get, HTTP_GET, repository, digest_format(digest, text));
+	rc = registry_call(registry, &get.call, body, &transfer, cancel, err);
+	if (rc)
+		return rc;
+	if (http_response(transfer)->status != 200)
+		rc = registry_refused(registry, &get.call, transfer, body, err);
+	else if (ret_type)
+		rc = take_type(ret_type, http_response(transfer), err);
+	http_close(transfer);
+	return rc;
+}

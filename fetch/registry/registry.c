@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening, closing, probing; the rest of the operations have files of their
+ * own.  Names from outside become part of a URL only after the grammar's
+ * predicates have let them pass, digests only from their parsed form.
+ */
+#include "fetch/registry/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/cleanup.h"
+
+#define HUB      "docker.io"
+#define HUB_HOST "registry-1.docker.io"
+
+struct registry *registry_of(struct source *source)
+{
+	assert(source->kind == SOURCE_REGISTRY);
+	return container_of(source, struct registry, base);
+}
+
+static const char *registry_identity(struct source *source)
+{
+	return registry_of(source)->identity;
+}
+
+/* Without credentials, a registry that sends for a token is there: whether one helps
+ * depends on the repository. */
+static bool is_there(struct registry *registry, const struct call *call, long status)
+{
+	return status == 200 ||
+	       (status == 401 && !call->repository && !auth_has_credentials(registry->auth, NULL));
+}
+
+static int probe(struct registry *registry, const struct call *call, struct cancel *cancel,
+	struct error *err)
+{
+	struct http_transfer *transfer = NULL;
+	int rc;
+
+	rc = registry_call(registry, call, NULL, &transfer, cancel, err);
+	if (rc)
+		return rc;
+	if (is_there(registry, call, http_response(transfer)->status))
+		registry_drain(transfer);
+	else
+		rc = registry_refused(registry, call, transfer, NULL, err);
+	http_close(transfer);
+	return rc;
+}
+
+/* A list of tags tells unknown from forbidden, and is counted as a pull by nobody. */
+static int registry_probe(
+	struct source *source, const char *repository, struct cancel *cancel, struct error *err)
+{
+	struct registry *registry = registry_of(source);
+	char path[REPOSITORY_MAX + 32], subject[REPOSITORY_MAX + 32];
+	struct call call = { .repository = repository, .path = path, .subject = subject };
+
+	if (!repository) {
+		call.path = "/v2/";
+		call.subject = "V2 API";
+		return probe(registry, &call, cancel, err);
+	}
+	if (!repository_is_valid(repository))
+		return error_set(err, ENOENT, "not a repository");
+	(void)snprintf(path, sizeof path, "/v2/%s/tags/list?n=1", repository);
+	(void)snprintf(subject, sizeof subject, "repository '%s'", repository);
+	return probe(registry, &call, cancel, err);
+}
+
+static void registry_free(struct source *source)
+{
+	struct registry *registry = registry_of(source);
+
+	auth_free(registry->auth);
+	http_free(registry->http);
+	(void)pthread_mutex_destroy(&registry->lock);
+	free(registry->name);
+	free(registry->host);
+	free(registry->identity);
+	free(registry);
+}
+
+static const struct source_ops registry_ops = {
+	.repositories = registry_repositories,
+	.tags = registry_tags,
+	.resolve = registry_resolve,
+	.manifest = registry_manifest,
+	.open_blob = registry_open_blob,
+	.prove = registry_prove,
+	.identity = registry_identity,
+	.probe = registry_probe,
+	.free = registry_free,
+};
+
+/* It becomes part of URLs and of a path below certs.d. */
+static bool host_is_valid(const char *host)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789.-_:[]";
+
+	return *host && *host != '.' && !host[strspn(host, allowed)];
+}
+
+static int open_http(
+	struct registry *registry, const struct registry_config *config, struct error *err)
+{
+	struct http_config http = config->http;
+	struct certs certs = { .ca = NULL };
+	int rc;
+
+	rc = certs_find(&certs, config->cert_dir, config->host, err);
+	if (rc)
+		return rc;
+	if (!http.ca_file)
+		http.ca_file = certs.ca;
+	if (!http.client_cert) {
+		http.client_cert = certs.cert;
+		http.client_key = certs.key;
+	}
+	rc = http_new(&registry->http, &http, registry->observer, err);
+	certs_release(&certs);
+	return rc;
+}
+
+static int open_auth(
+	struct registry *registry, const struct registry_config *config, struct error *err)
+{
+	const struct auth_config auth = { .host = config->host,
+		.is_https = true,
+		.authfile = config->authfile,
+		.no_credentials = config->no_credentials };
+	int rc;
+
+	rc = auth_new(&registry->auth, &auth, registry->http, registry->observer, err);
+	if (rc)
+		return rc;
+	if (asprintf(&registry->identity, "%s %s", config->host, auth_identity(registry->auth)) <
+		0) {
+		registry->identity = NULL;
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+int registry_open(struct source **ret, const struct registry_config *config,
+	struct observer *observer, struct error *err)
+{
+	struct registry *registry;
+	int rc = 0;
+
+	if (!host_is_valid(config->host))
+		return error_set(err, EINVAL, "'%s' is not a registry's host", config->host);
+	registry = calloc(1, sizeof *registry);
+	if (!registry)
+		return error_set(err, ENOMEM, "out of memory");
+	registry->base = (struct source){ .kind = SOURCE_REGISTRY, .ops = &registry_ops };
+	registry->observer = observer;
+	registry->may_try_http = !config->http.verify_tls || http_host_is_loopback(config->host);
+	(void)pthread_mutex_init(&registry->lock, NULL); /* cannot fail with default attributes */
+	registry->name = strdup(config->host);
+	registry->host = strdup(strcmp(config->host, HUB) ? config->host : HUB_HOST);
+	if (!registry->name || !registry->host)
+		rc = error_set(err, ENOMEM, "out of memory");
+	if (!rc)
+		rc = open_http(registry, config, err);
+	if (!rc)
+		rc = open_auth(registry, config, err);
+	if (rc) {
+		registry_free(&registry->base);
+		return rc;
+	}
+	*ret = &registry->base;
+	return 0;
+}

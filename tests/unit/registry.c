@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source's operations against a loopback registry, with and without a login, TLS and faults. */
+#include "fetch/registry/registry.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fetch/cancel.h"
+#include "fetch/registry/internal.h"
+#include "model/cleanup.h"
+#include "tests/unit/faultserver.h"
+
+/* One server per way to log in, and one that speaks TLS. */
+enum mode { MODE_OPEN, MODE_TOKEN, MODE_BASIC, MODE_TLS, MODE_COUNT };
+
+static struct fault_server servers[MODE_COUNT];
+static char tls_dir[64];
+static bool has_tls;
+static struct test_observer observer;
+
+#define GOOD "{\"auth\":\"dTpw\"}" /* u:p */
+#define BAD  "{\"auth\":\"dTpx\"}" /* u:q */
+
+struct opening {
+	enum mode mode;
+	const char *entry; /* of the host in the auth file, or NULL: anonymous */
+	const char *cert_dir;
+	bool skip_verify;
+};
+
+static struct source *open_source(struct opening opening)
+{
+	struct fault_server *server = &servers[opening.mode];
+	char host[32], path[128], text[256];
+	struct source *source = NULL;
+	struct error err;
+
+	test_observer_init(&observer);
+	(void)snprintf(host, sizeof host, "127.0.0.1:%d", server->port);
+	(void)snprintf(path, sizeof path, "%s/auth.json", server->dir);
+	(void)snprintf(text, sizeof text, "{\"auths\":{\"%s\":%s}}", host,
+		opening.entry ? opening.entry : "{}");
+	write_file(server->dir, "auth.json", text, strlen(text));
+	const struct registry_config config = { .host = host,
+		.authfile = path,
+		.cert_dir = opening.cert_dir,
+		.http = { .user_agent = "imgfs-test",
+			.verify_tls = !opening.skip_verify,
+			.connect_timeout_ms = 5000,
+			.stall_timeout_ms = 5000,
+			.retries = 1,
+			.max_connections = 4 } };
+	assert_int_equal(registry_open(&source, &config, &observer.base, &err), 0);
+	return source;
+}
+
+static struct source *open_plain(const char *rules)
+{
+	fault_rules(&servers[MODE_OPEN], rules);
+	return open_source((struct opening){ .mode = MODE_OPEN });
+}
+
+static struct digest digest_from(const char *text)
+{
+	struct digest digest;
+
+	assert_int_equal(digest_parse(&digest, text, NULL), 0);
+	return digest;
+}
+
+/* ---- lists -------------------------------------------------------------------------------- */
+
+static const struct list_case {
+	const char *name, *rules;
+	bool is_catalog;
+	const char *repository;
+	int rc;
+	const char *names;  /* joined by blanks */
+	long requests;      /* 0: not counted */
+	const char *logged; /* or NULL */
+} list_cases[] = {
+	{ "tags, over several pages", "[]", false, "app", 0,
+		"t000000 t000001 t000002 t000003 t000004 v1", 3, NULL },
+	{ "the catalog", "[]", true, NULL, 0,
+		"app extra/r000000 extra/r000001 extra/r000002 extra/r000003", 3, NULL },
+	{ "an unknown repository", "[]", false, "nobody", -ENOENT, NULL, 1, NULL },
+	{ "a name that no repository has", "[]", false, "../_catalog", -ENOENT, NULL, 0, NULL },
+	{ "null", "[{\"do\":{\"status\":200,\"body\":\"{\\\"tags\\\":null}\"}}]", false, "app", 0,
+		"", 1, NULL },
+	{ "unsorted, twice, impossible",
+		"[{\"do\":{\"status\":200,"
+		"\"body\":\"{\\\"tags\\\":"
+		"[\\\"b\\\",\\\"a\\\",\\\"b\\\",\\\"../x\\\",\\\"\\\"]}\"}}]",
+		false, "app", 0, "a b", 1, "2 impossible names" },
+	{ "a page that names itself",
+		"[{\"do\":{\"headers\":{\"Link\":\"</v2/app/tags/list?n=1000>; rel=next\"}}}]",
+		false, "app", 0, "t000000 t000001", 2, "circle" },
+	{ "pages in a circle", "[{\"do\":{\"headers\":{\"Link\":\"<?n=9>; rel=\\\"next\\\"\"}}}]",
+		false, "app", 0, "t000000 t000001", 2, "circle" },
+	{ "a next page elsewhere",
+		"[{\"do\":{\"headers\":{\"Link\":\"<http://127.0.0.1:1/v2/x>; rel=next\"}}}]",
+		false, "app", -EPROTO, NULL, 1, NULL },
+	{ "not JSON", "[{\"do\":{\"status\":200,\"body\":\"<html>\"}}]", false, "app", -EIO, NULL,
+		1, NULL },
+	{ "tags that are no list", "[{\"do\":{\"status\":200,\"body\":\"{\\\"tags\\\":{}}\"}}]",
+		false, "app", -EIO, NULL, 1, NULL },
+	{ "a catalog that is forbidden", "[{\"do\":{\"status\":403}}]", true, NULL, -EACCES, NULL,
+		1, NULL },
+	{ "a catalog that does not exist", "[{\"do\":{\"status\":404}}]", true, NULL, -ENOENT, NULL,
+		1, NULL },
+	{ "a catalog not supported", "[{\"do\":{\"status\":405}}]", true, NULL, -EOPNOTSUPP, NULL,
+		1, NULL },
+};
+
+static void lists(void **state)
+{
+	const struct list_case *c = *state;
+	struct source *source = open_plain(c->rules);
+	struct name_list list = { NULL, 0 };
+	char joined[512] = "";
+	struct error err;
+	int rc = c->is_catalog ? source->ops->repositories(source, &list, NULL, &err)
+			       : source->ops->tags(source, c->repository, &list, NULL, &err);
+
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	for (size_t i = 0; i < list.count; i++) {
+		(void)strcat(joined, i ? " " : "");
+		(void)strcat(joined, list.names[i]);
+	}
+	if (c->names)
+		assert_string_equal(joined, c->names);
+	if (c->requests)
+		assert_int_equal(fault_stat(&servers[MODE_OPEN], "requests"), c->requests);
+	if (c->logged)
+		assert_non_null(strstr(observer.lines, c->logged));
+	name_list_release(&list);
+	source_free(source);
+}
+
+/* ---- manifests ---------------------------------------------------------------------------- */
+
+#define HEADS "[{\"match\":{\"method\":\"HEAD\"},\"do\":"
+
+static const struct resolve_case {
+	const char *name, *rules, *tag;
+	int rc;
+	long requests;
+	bool lacks_size;
+	const char *error;
+} resolve_cases[] = {
+	{ .name = "by HEAD", .rules = "[]", .tag = "v1", .requests = 1 },
+	{ .name = "HEAD not allowed",
+		.rules = HEADS "{\"status\":405}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "HEAD not found",
+		.rules = HEADS "{\"status\":404}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "no digest",
+		.rules = "[{\"do\":{\"docker_content_digest\":null}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "a digest that is none",
+		.rules = HEADS "{\"docker_content_digest\":\"x\"}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "no length",
+		.rules = HEADS "{\"content_length\":null}}]",
+		.tag = "v1",
+		.requests = 1,
+		.lacks_size = true },
+	{ .name = "an unknown tag",
+		.rules = "[]",
+		.tag = "v2",
+		.rc = -ENOENT,
+		.requests = 2,
+		.error = "MANIFEST_UNKNOWN" },
+	{ .name = "a name that no tag has", .rules = "[]", .tag = ".git", .rc = -ENOENT },
+	{ .name = "forbidden",
+		.rules = "[{\"do\":{\"status\":403}}]",
+		.tag = "v1",
+		.rc = -EACCES,
+		.requests = 1 },
+	{ .name = "rate limited",
+		.rules = "[{\"do\":{\"status\":429,\"retry_after\":0}}]",
+		.tag = "v1",
+		.rc = -EDQUOT,
+		.requests = 2 },
+	{ .name = "the server fails",
+		.rules = "[{\"do\":{\"status\":500}}]",
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2 },
+	{ .name = "hostile words",
+		.rules = "[{\"do\":{\"status\":403,\"body\":"
+			 "\"{\\\"errors\\\":[{\\\"code\\\":\\\"A\\\\u001b[1m\\\"}]}\"}}]",
+		.tag = "v1",
+		.rc = -EACCES,
+		.requests = 1 },
+};
+
+static void resolves(void **state)
+{
+	const struct resolve_case *c = *state;
+	struct source *source = open_plain(c->rules);
+	struct descriptor found = { .media_type = NULL };
+	struct error err = { "" };
+	int rc = source->ops->resolve(source, "app", c->tag, &found, NULL, &err);
+	struct digest wanted = digest_from(servers[MODE_OPEN].manifest_digest);
+
+	assert_int_equal(rc, c->rc);
+	assert_int_equal(fault_stat(&servers[MODE_OPEN], "requests"), c->requests);
+	if (c->error)
+		assert_non_null(strstr(err.text, c->error));
+	assert_null(strchr(err.text, '\033'));
+	if (!rc) {
+		assert_true(digest_equal(&found.digest, &wanted));
+		assert_true(found.size == (c->lacks_size ? DESCRIPTOR_SIZE_UNKNOWN
+							 : strlen(servers[MODE_OPEN].manifest)));
+		assert_string_equal(found.media_type, "application/vnd.oci.image.manifest.v1+json");
+	}
+	descriptor_release(&found);
+	source_free(source);
+}
+
+static int get_manifest(
+	struct source *source, const char *digest, size_t ceiling, struct buf *body, char **type)
+{
+	struct digest wanted = digest_from(digest);
+	struct error err;
+
+	buf_init(body, ceiling);
+	return source->ops->manifest(source, "app", &wanted, body, type, NULL, &err);
+}
+
+static void gets_manifest(void **state)
+{
+	struct source *source = open_plain("[{\"times\":1,\"do\":{\"disconnect_after\":100}}]");
+	CLEANUP(freep) char *type = NULL;
+	struct buf body;
+
+	(void)state;
+	assert_int_equal(
+		get_manifest(source, servers[MODE_OPEN].manifest_digest, 4096, &body, &type), 0);
+	assert_string_equal(body.data, servers[MODE_OPEN].manifest);
+	assert_string_equal(type, "application/vnd.oci.image.manifest.v1+json");
+	buf_release(&body);
+	source_free(source);
+}
+
+static void bounds_manifest(void **state)
+{
+	struct source *source = open_plain("[]");
+	struct buf body;
+
+	(void)state;
+	assert_int_equal(
+		get_manifest(source, servers[MODE_OPEN].manifest_digest, 100, &body, NULL), -EFBIG);
+	buf_release(&body);
+	assert_int_equal(
+		get_manifest(source, servers[MODE_OPEN].small_digest, 4096, &body, NULL), -ENOENT);
+	buf_release(&body);
+	source_free(source);
+}
+
+/* ---- blobs -------------------------------------------------------------------------------- */
+
+#define BLOBS "[{\"match\":{\"path\":\"/blobs/\"},"
+
+static const struct blob_case {
+	const char *name, *rules;
+	enum mode mode;
+	uint64_t offset, starts_at;
+	bool is_big;
+	int rc;
+	long challenges; /* as the server counts them; -1: any number */
+} blob_cases[] = {
+	{ .name = "whole", .rules = "[]" },
+	{ .name = "from an offset", .rules = "[]", .offset = 5000, .starts_at = 5000 },
+	{ .name = "range ignored",
+		.rules = BLOBS "\"do\":{\"ignore_range\":true}}]",
+		.offset = 5000 },
+	{ .name = "not there", .rules = BLOBS "\"do\":{\"status\":404}}]", .rc = -ENOENT },
+	{ .name = "past the end", .rules = "[]", .offset = SMALL_LEN, .rc = -EIO },
+	{ .name = "with a token", .rules = "[]", .mode = MODE_TOKEN, .challenges = 1 },
+	{ .name = "with a token, to a CDN from an offset",
+		.rules = "[]",
+		.mode = MODE_TOKEN,
+		.offset = 77,
+		.starts_at = 77,
+		.challenges = 1 },
+	{ .name = "with a password", .rules = "[]", .mode = MODE_BASIC, .challenges = 1 },
+	/* The second request carries on where the first broke off, and is turned away. */
+	{ .name = "the token runs out on the way",
+		.rules = "[{\"match\":{\"port\":\"cdn\"},\"times\":1,"
+			 "\"do\":{\"disconnect_after\":50000}},"
+			 "{\"match\":{\"port\":\"main\",\"path\":\"/blobs/\",\"auth\":true},"
+			 "\"skip\":1,\"times\":1,\"do\":{\"expire_token\":true}}]",
+		.mode = MODE_TOKEN,
+		.challenges = -1 },
+	{ .name = "the token runs out before",
+		.mode = MODE_TOKEN,
+		.rules = "[{\"match\":{\"path\":\"/blobs/\",\"auth\":true},\"times\":1,"
+			 "\"do\":{\"expire_token\":true}}]",
+		/* 401 without a token, 401 with one: that is all one request may cost. */
+		.rc = -EACCES,
+		.challenges = 2 },
+};
+
+static size_t read_stream(
+	struct blob_stream *stream, unsigned char *bytes, size_t room, int *ret_rc)
+{
+	struct error err;
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = stream->ops->read(stream, bytes + len, room - len, &err)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		print_error("%s\n", err.text);
+	*ret_rc = (int)n;
+	return len;
+}
+
+static void opens_blob(void **state)
+{
+	const struct blob_case *c = *state;
+	struct fault_server *server = &servers[c->mode];
+	struct descriptor blob = { .digest = digest_from(server->small_digest), .size = SMALL_LEN };
+	static unsigned char bytes[SMALL_LEN + 1];
+	struct blob_stream *stream = NULL;
+	uint64_t offset = 99;
+	struct source *source;
+	struct error err = { "" };
+	int rc;
+
+	fault_rules(server, c->rules);
+	source = open_source((struct opening){ .mode = c->mode, .entry = GOOD });
+	rc = source->ops->open_blob(source, "app", &blob, c->offset, &stream, &offset, NULL, &err);
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	if (!rc) {
+		size_t len = read_stream(stream, bytes, sizeof bytes, &rc);
+
+		assert_int_equal(rc, 0);
+		assert_true(offset == c->starts_at);
+		assert_int_equal(len, SMALL_LEN - offset);
+		assert_memory_equal(bytes, server->small + offset, len);
+		stream->ops->free(stream);
+	}
+	if (c->challenges >= 0)
+		assert_int_equal(fault_stat(server, "challenges"), c->challenges);
+	assert_int_equal(fault_stat(server, "cdn_with_authorization"), 0);
+	source_free(source);
+}
+
+static const struct prove_case {
+	const char *name, *rules;
+	enum mode mode;
+	const char *entry;
+	int rc;
+} prove_cases[] = {
+	{ "allowed", "[]", MODE_OPEN, NULL, 0 },
+	{ "HEAD not allowed", HEADS "{\"status\":405}}]", MODE_OPEN, NULL, 0 },
+	{ "HEAD redirected", "[]", MODE_TOKEN, GOOD, 0 },
+	{ "gone", "[{\"do\":{\"status\":404}}]", MODE_OPEN, NULL, -ENOENT },
+	{ "forbidden", "[{\"do\":{\"status\":403}}]", MODE_OPEN, NULL, -EACCES },
+	{ "HEAD not allowed, and gone",
+		HEADS "{\"status\":405}},{\"match\":{\"method\":\"GET\"},\"do\":{\"status\":404}}]",
+		MODE_OPEN, NULL, -ENOENT },
+	{ "a wrong password", "[]", MODE_BASIC, BAD, -EACCES },
+};
+
+static void proves(void **state)
+{
+	const struct prove_case *c = *state;
+	struct digest digest = digest_from(servers[c->mode].small_digest);
+	struct source *source;
+	struct error err;
+
+	fault_rules(&servers[c->mode], c->rules);
+	source = open_source((struct opening){ .mode = c->mode, .entry = c->entry });
+	assert_int_equal(source->ops->prove(source, "app", &digest, NULL, &err), c->rc);
+	source_free(source);
+}
+
+/* ---- logging in --------------------------------------------------------------------------- */
+
+static const struct login_case {
+	const char *name;
+	enum mode mode;
+	const char *entry, *repository;
+	int rc;
+	long challenges, token_requests;
+} login_cases[] = {
+	{ "no login", MODE_OPEN, NULL, "app", 0, 0, 0 },
+	{ "no login, the registry", MODE_OPEN, NULL, NULL, 0, 0, 0 },
+	{ "no login, unknown repository", MODE_OPEN, NULL, "nobody", -ENOENT, 0, 0 },
+	{ "a token", MODE_TOKEN, GOOD, "app", 0, 1, 1 },
+	{ "a token, the registry", MODE_TOKEN, GOOD, NULL, 0, 1, 1 },
+	{ "a token by an identity token", MODE_TOKEN, "{\"identitytoken\":\"u:p\"}", "app", 0, 1,
+		1 },
+	{ "a token that allows nothing", MODE_TOKEN, NULL, "app", -EACCES, 2, 1 },
+	{ "a token, wrong password", MODE_TOKEN, BAD, "app", -EACCES, 1, 1 },
+	{ "Basic", MODE_BASIC, GOOD, "app", 0, 1, 0 },
+	{ "Basic, wrong password", MODE_BASIC, BAD, "app", -EACCES, 2, 0 },
+	{ "Basic, no password", MODE_BASIC, NULL, "app", -EACCES, 1, 0 },
+	{ "Basic, no password, the registry", MODE_BASIC, NULL, NULL, -EACCES, 1, 0 },
+};
+
+static void logs_in(void **state)
+{
+	const struct login_case *c = *state;
+	struct fault_server *server = &servers[c->mode];
+	struct source *source;
+	struct error err = { "" };
+	int rc;
+
+	fault_rules(server, "[]");
+	source = open_source((struct opening){ .mode = c->mode, .entry = c->entry });
+	rc = source->ops->probe(source, c->repository, NULL, &err);
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	assert_int_equal(fault_stat(server, "challenges"), c->challenges);
+	assert_int_equal(fault_stat(server, "token_requests"), c->token_requests);
+	if (rc == -EACCES)
+		assert_non_null(strstr(err.text, "auth.json"));
+	assert_null(strstr(err.text, "dTp"));
+	assert_null(strstr(observer.lines, "dTp"));
+	source_free(source);
+}
+
+/* A token is kept for the repository, revoked tokens are replaced without anybody noticing. */
+static void survives_revocation(void **state)
+{
+	struct fault_server *server = &servers[MODE_TOKEN];
+	struct source *source;
+	struct descriptor found = { .media_type = NULL };
+
+	(void)state;
+	fault_rules(server, "[]");
+	source = open_source((struct opening){ .mode = MODE_TOKEN, .entry = GOOD });
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(source->ops->resolve(source, "app", "v1", &found, NULL, NULL), 0);
+		descriptor_release(&found);
+		found = (struct descriptor){ .media_type = NULL };
+	}
+	assert_int_equal(fault_stat(server, "token_requests"), 1);
+	free(fault_control(server, "POST", "/__revoke", ""));
+	assert_int_equal(source->ops->resolve(source, "app", "v1", &found, NULL, NULL), 0);
+	descriptor_release(&found);
+	assert_int_equal(fault_stat(server, "token_requests"), 2);
+	source_free(source);
+}
+
+/* Where a redirect led, somebody says 401 and names a realm: nobody asks there. */
+static void ignores_foreign_challenge(void **state)
+{
+	struct fault_server *server = &servers[MODE_TOKEN];
+	struct descriptor blob = { .digest = digest_from(server->small_digest), .size = SMALL_LEN };
+	struct blob_stream *stream = NULL;
+	struct source *source;
+	char rules[512];
+	uint64_t offset;
+
+	(void)state;
+	(void)snprintf(rules, sizeof rules,
+		"[{\"match\":{\"port\":\"cdn\"},\"do\":{\"status\":401,\"www_authenticate\":"
+		"\"Bearer realm=\\\"http://127.0.0.1:%d/evil\\\"\"}}]",
+		server->cdn_port);
+	fault_rules(server, rules);
+	source = open_source((struct opening){ .mode = MODE_TOKEN, .entry = GOOD });
+	assert_int_equal(
+		source->ops->open_blob(source, "app", &blob, 0, &stream, &offset, NULL, NULL),
+		-EACCES);
+	assert_int_equal(fault_stat(server, "token_requests"), 1);
+	assert_int_equal(fault_stat(server, "cdn_with_authorization"), 0);
+	source_free(source);
+}
+
+static void names_identity(void **state)
+{
+	struct source *source;
+	char host[32];
+
+	(void)state;
+	(void)snprintf(host, sizeof host, "127.0.0.1:%d anonymous", servers[MODE_OPEN].port);
+	source = open_plain("[]");
+	assert_string_equal(source->ops->identity(source), host);
+	source_free(source);
+	source = open_source((struct opening){ .mode = MODE_OPEN, .entry = GOOD });
+	assert_string_not_equal(source->ops->identity(source), host);
+	source_free(source);
+}
+
+/* ---- schemes ------------------------------------------------------------------------------ */
+
+static const struct tls_case {
+	const char *name;
+	bool with_ca, skip_verify;
+	int rc;
+} tls_cases[] = {
+	{ "a certificate nobody knows", false, false, -EPROTO },
+	{ "a certificate from certs.d", true, false, 0 },
+	{ "any certificate", false, true, 0 },
+};
+
+/* A server with a certificate that does not verify is never asked by http instead. */
+static void speaks_tls(void **state)
+{
+	const struct tls_case *c = *state;
+	struct source *source;
+	struct error err;
+
+	if (!has_tls)
+		skip(); /* no openssl command */
+	source = open_source((struct opening){ .mode = MODE_TLS,
+		.cert_dir = c->with_ca ? tls_dir : NULL,
+		.skip_verify = c->skip_verify });
+	assert_int_equal(source->ops->probe(source, "app", NULL, &err), c->rc);
+	assert_null(strstr(observer.lines, "speaks http"));
+	source_free(source);
+}
+
+static void nobody_is_there(void **state)
+{
+	struct source *source = NULL;
+	struct error err = { "" };
+	const struct registry_config config = { .host = "127.0.0.1:1",
+		.no_credentials = true,
+		.http = { .verify_tls = true,
+			.connect_timeout_ms = 1000,
+			.stall_timeout_ms = 1000,
+			.max_connections = 1 } };
+
+	(void)state;
+	test_observer_init(&observer);
+	assert_int_equal(registry_open(&source, &config, &observer.base, &err), 0);
+	assert_int_equal(source->ops->probe(source, NULL, NULL, &err), -EHOSTUNREACH);
+	assert_non_null(strstr(err.text, "127.0.0.1:1"));
+	source_free(source);
+}
+
+static void refuses_host(void **state)
+{
+	static const char *const hosts[] = { "", "..", "a/b", "u:p@h", "h?x", "h#x", "h\n" };
+	struct source *source = NULL;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		const struct registry_config config = { .host = hosts[i] };
+
+		assert_int_equal(registry_open(&source, &config, &observer.base, &err), -EINVAL);
+	}
+}
+
+static void is_interrupted(void **state)
+{
+	struct source *source = open_plain("[{\"do\":{\"hang\":true}}]");
+	struct name_list list = { NULL, 0 };
+	struct cancel cancel;
+	struct error err;
+
+	(void)state;
+	cancel_init(&cancel);
+	cancel_set(&cancel);
+	assert_int_equal(source->ops->tags(source, "app", &list, &cancel, &err), -EINTR);
+	cancel_release(&cancel);
+	source_free(source);
+}
+
+/* ---- links: RFC 8288 and what registries send -------------------------------------------- */
+
+static const struct link_case {
+	const char *value, *next; /* NULL: none */
+} link_cases[] = {
+	{ "</v2/_catalog?last=basic&n=2>; rel=\"next\"", "/v2/_catalog?last=basic&n=2" },
+	{ "<https://h/x>;rel=next", "https://h/x" },
+	{ "<a>; rel=\"prev\", <b>; title=\"x, <c>; rel=next\"; rel=\"next\"", "b" },
+	{ "<a>; rel=\"first next\"", "a" },
+	{ "<a>; rel=prev; rel=next", NULL },
+	{ "<a>; REL=NEXT", "a" },
+	{ "<a> ; rel = next", "a" },
+	{ "<a>; title=\"\\\"; rel=next\"", NULL },
+	{ "<a>; rel=nextish", NULL },
+	{ "<a>", NULL },
+	{ "<a; rel=next", NULL },
+	{ "a; rel=next", NULL },
+	{ "<a>; rel=\"next", NULL },
+	{ "", NULL },
+};
+
+static void reads_link(void **state)
+{
+	const struct link_case *c = *state;
+	CLEANUP(freep) char *next = NULL;
+
+	assert_int_equal(link_next(&next, c->value), 0);
+	if (c->next)
+		assert_string_equal(next ? next : "(none)", c->next);
+	else
+		assert_null(next);
+}
+
+/* ---- certs.d ------------------------------------------------------------------------------ */
+
+static void finds_certs(void **state)
+{
+	const char *dir = servers[MODE_OPEN].dir;
+	struct certs certs;
+	struct error err;
+	char path[128];
+
+	(void)state;
+	write_file(dir, "b.crt", "", 0);
+	write_file(dir, "a.crt", "", 0);
+	write_file(dir, "c.cert", "", 0); /* without its key */
+	write_file(dir, "d.cert", "", 0);
+	write_file(dir, "d.key", "", 0);
+	assert_int_equal(certs_find(&certs, dir, "h", &err), 0);
+	(void)snprintf(path, sizeof path, "%s/a.crt", dir);
+	assert_string_equal(certs.ca, path);
+	(void)snprintf(path, sizeof path, "%s/d.cert", dir);
+	assert_string_equal(certs.cert, path);
+	(void)snprintf(path, sizeof path, "%s/d.key", dir);
+	assert_string_equal(certs.key, path);
+	certs_release(&certs);
+	assert_int_equal(certs_find(&certs, "/nonexistent", "h", &err), -ENOENT);
+}
+
+/* ---- set-up ------------------------------------------------------------------------------- */
+
+static bool make_certificate(char pem[static 128], char key[static 128])
+{
+	char command[512];
+
+	(void)snprintf(tls_dir, sizeof tls_dir, "/tmp/imgfs-unit-XXXXXX");
+	if (!mkdtemp(tls_dir))
+		fault_die("mkdtemp");
+	(void)snprintf(pem, 128, "%s/ca.crt", tls_dir);
+	(void)snprintf(key, 128, "%s/server.pem", tls_dir);
+	(void)snprintf(command, sizeof command,
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+		"-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -out %s -keyout %s "
+		"2>/dev/null",
+		pem, key);
+	return system(command) == 0;
+}
+
+static int start_servers(void **state)
+{
+	static const char *const open_args[] = { "--page-size", "2", "--extra-tags", "5",
+		"--extra-repos", "4", "--strict-accept", NULL };
+	static const char *const token_args[] = { "--auth", "token", "--user", "u:p",
+		"--blob-redirect", NULL };
+	static const char *const basic_args[] = { "--auth", "basic", "--user", "u:p", NULL };
+	char pem[128], key[128];
+	const char *const tls_args[] = { "--tls-cert", pem, "--tls-key", key, NULL };
+
+	(void)state;
+	fault_server_start(&servers[MODE_OPEN], open_args);
+	fault_server_start(&servers[MODE_TOKEN], token_args);
+	fault_server_start(&servers[MODE_BASIC], basic_args);
+	has_tls = make_certificate(pem, key);
+	if (has_tls)
+		fault_server_start(&servers[MODE_TLS], tls_args);
+	return 0;
+}
+
+static int stop_servers(void **state)
+{
+	char command[128];
+
+	(void)state;
+	for (size_t i = 0; i < MODE_COUNT; i++)
+		if (i != MODE_TLS || has_tls)
+			fault_server_stop(&servers[i]);
+	(void)snprintf(command, sizeof command, "rm -rf %s", tls_dir);
+	return system(command);
+}
+
+static struct CMUnitTest tests[256];
+static size_t test_count;
+
+static void add(const char *name, CMUnitTestFunction function, const void *state)
+{
+	if (test_count == ARRAY_SIZE(tests))
+		abort();
+	tests[test_count++] = (struct CMUnitTest){
+		.name = name, .test_func = function, .initial_state = (void *)state
+	};
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(link_cases); i++)
+		add(link_cases[i].value, reads_link, &link_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(list_cases); i++)
+		add(list_cases[i].name, lists, &list_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(resolve_cases); i++)
+		add(resolve_cases[i].name, resolves, &resolve_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(blob_cases); i++)
+		add(blob_cases[i].name, opens_blob, &blob_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(prove_cases); i++)
+		add(prove_cases[i].name, proves, &prove_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(login_cases); i++)
+		add(login_cases[i].name, logs_in, &login_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(tls_cases); i++)
+		add(tls_cases[i].name, speaks_tls, &tls_cases[i]);
+	add("a manifest", gets_manifest, NULL);
+	add("manifests over the ceiling, and blobs", bounds_manifest, NULL);
+	add("revoked tokens", survives_revocation, NULL);
+	add("a challenge from elsewhere", ignores_foreign_challenge, NULL);
+	add("identities", names_identity, NULL);
+	add("nobody is there", nobody_is_there, NULL);
+	add("hosts that are none", refuses_host, NULL);
+	add("interrupted", is_interrupted, NULL);
+	add("certs.d", finds_certs, NULL);
+	return _cmocka_run_group_tests("registry", tests, test_count, start_servers, stop_servers);
+}
