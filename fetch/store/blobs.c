@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stored blobs and layers.
+ *
+ * Bytes of a layer are checked span by span when they are read; a blob that is
+ * shown whole has nothing to check its parts by, so it is hashed once before
+ * it is given out: a file in the cache may have lost a bit since it was
+ * written, one of a layout may have been anything from the start.
+ */
+#include "fetch/store/internal.h"
+
+#include <string.h>
+
+#include "model/cleanup.h"
+
+enum { TRIES = 2 }; /* a damaged copy is made anew once */
+
+static struct request make_request(struct store *store, const char *repository,
+	const struct descriptor *blob, struct progress *progress, struct cancel *cancel)
+{
+	return (struct request){ store, repository, blob, progress, cancel };
+}
+
+/* A listed blob that is not there is a fault, not an absence. */
+static int listed(int rc)
+{
+	return rc == -ENOENT ? -EIO : rc;
+}
+
+/* --- blobs --- */
+
+/* 0, -EBADMSG, or that it could not be read. */
+static int verify_once(const struct request *request, int fd, struct stat *st, struct error *err)
+{
+	struct store *store = request->store;
+	struct files none = FILES_NONE;
+	struct stat after;
+	int rc;
+
+	if (fstat(fd, st))
+		return error_set(err, EIO, "%m");
+	if (seen_has(store, &request->blob->digest, st))
+		return 0;
+	rc = pass_file(request, fd, false, &none, err);
+	if (rc == -EBADMSG)
+		tell_mismatch(store, err);
+	if (rc || fstat(fd, &after))
+		return rc ? rc : error_set(err, EIO, "%m");
+	if (after.st_size == st->st_size && after.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+		after.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+		seen_put(store, &request->blob->digest, st);
+	return 0;
+}
+
+int store_blob(struct store *store, const char *repository, const struct descriptor *blob,
+	struct stored_blob *ret, struct progress *progress, struct cancel *cancel,
+	struct error *err)
+{
+	struct request request = make_request(store, repository, blob, progress, cancel);
+	CLEANUP(files_close) struct files files = FILES_NONE;
+	struct error local = { "" };
+	struct stat st;
+	int rc = 0;
+
+	err = err ? err : &local;
+	for (int i = 0; i < TRIES; i++) {
+		rc = obtain(&request, WANT_BLOB, &files, err);
+		if (rc)
+			return listed(rc);
+		rc = verify_once(&request, files.fds[CACHE_BLOB], &st, err);
+		if (rc != -EBADMSG || !is_remote(store))
+			break;
+		store_drop(store, CACHE_BLOB, &blob->digest);
+		files_close(&files);
+	}
+	if (rc)
+		return rc;
+	*ret = (struct stored_blob){ .fd = -1,
+		.size = (uint64_t)st.st_size,
+		.is_local = !is_remote(store),
+		.mtime = st.st_mtim,
+		.ctime = st.st_ctim };
+	ret->fd = TAKE_FD(files.fds[CACHE_BLOB]);
+	return 0;
+}
+
+void stored_blob_release(struct stored_blob *blob)
+{
+	closep(&blob->fd);
+	*blob = (struct stored_blob){ .fd = -1 };
+}
+
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool stored_blob_is_intact(const struct stored_blob *blob)
+{
+	struct stat st;
+
+	if (!blob->is_local)
+		return true;
+	return !fstat(blob->fd, &st) && (uint64_t)st.st_size == blob->size &&
+	       times_equal(&st.st_mtim, &blob->mtime) && times_equal(&st.st_ctim, &blob->ctime);
+}
+
+/* --- layers --- */
+
+static int open_index(const struct request *request, int fd, struct layer **ret, struct error *err)
+{
+	const struct descriptor *blob = request->blob;
+	struct layer *layer;
+	int rc = layer_open(&layer, fd, &blob->digest, err);
+
+	if (rc)
+		return rc;
+	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && layer->stored_size != blob->size) {
+		rc = error_set(err, EBADMSG, "the blob has %llu bytes, its descriptor says %llu",
+			(unsigned long long)layer->stored_size, (unsigned long long)blob->size);
+		layer_free(layer);
+		return rc;
+	}
+	*ret = layer;
+	return 0;
+}
+
+int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
+	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err)
+{
+	struct request request = make_request(store, repository, blob, progress, cancel);
+	int rc = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		CLEANUP(files_close) struct files files = FILES_NONE;
+
+		rc = obtain(&request, WANT_INDEX, &files, err);
+		if (rc)
+			return listed(rc);
+		rc = open_index(&request, files.fds[CACHE_INDEX], ret, err);
+		if (rc != -EIO)
+			return rc;
+		store_drop(store, CACHE_INDEX, &blob->digest);
+	}
+	return rc;
+}
+
+int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
+	const struct layer *layer, int *ret_blob_fd, int *ret_spool_fd, struct progress *progress,
+	struct cancel *cancel, struct error *err)
+{
+	struct request request = make_request(store, repository, blob, progress, cancel);
+	CLEANUP(files_close) struct files files = FILES_NONE;
+	unsigned wanted = WANT_BLOB | (layer->needs_spool ? (unsigned)WANT_SPOOL : 0);
+	int rc = obtain(&request, wanted, &files, err);
+
+	if (rc)
+		return listed(rc);
+	*ret_blob_fd = TAKE_FD(files.fds[CACHE_BLOB]);
+	*ret_spool_fd = layer->needs_spool ? TAKE_FD(files.fds[CACHE_SPOOL]) : -1;
+	return 0;
+}
+
+void store_layer_damaged(struct store *store, const struct layer *layer)
+{
+	if (is_remote(store))
+		store_drop(store, CACHE_BLOB, &layer->digest);
+	store_drop(store, CACHE_SPOOL, &layer->digest);
+	store_drop(store, CACHE_INDEX, &layer->digest);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal -- what the store's files share.  Nobody outside fetch/store includes this.
+ *
+ * A request for files goes through these, top down:
+ *	blobs.c     the calls of store.h
+ *	obtain.c    what is there already; else one of us makes it (work.c)
+ *	pass.c      one pass over the bytes: from a file, or from the source
+ *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
+ *
+ * Lock order: a cancel's lock, then store->lock.  No cancel_...() call is made
+ * and no file is touched under store->lock.
+ */
+#ifndef FETCH_STORE_INTERNAL_H
+#define FETCH_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "fetch/store/store.h"
+
+enum {
+	KINDS = 3,         /* of enum cache_kind */
+	PIECE = 256 << 10, /* bytes between two looks at the cancel */
+	UNCACHED_MAX = 32, /* digests whose temporary files are kept open */
+	PROOFS_MAX = 1024, /* remembered in memory; the cache has them all */
+	SEEN_MAX = 1024,   /* files remembered as verified */
+};
+
+/* File descriptors by enum cache_kind; -1: none. */
+struct files {
+	int fds[KINDS];
+};
+#define FILES_NONE ((struct files){ { -1, -1, -1 } })
+
+enum files_wanted {
+	WANT_BLOB = 1 << CACHE_BLOB,
+	WANT_INDEX = 1 << CACHE_INDEX,
+	WANT_SPOOL = 1 << CACHE_SPOOL,
+};
+
+/* What one call of store.h asks for. */
+struct request {
+	struct store *store;
+	const char *repository;
+	const struct descriptor *blob;
+	struct progress *progress; /* may be NULL */
+	struct cancel *cancel;     /* may be NULL */
+};
+
+struct uncached {
+	struct digest digest; /* not set: free */
+	struct files files;
+	uint64_t used; /* a number that grows with each use */
+};
+
+struct proof {
+	struct digest digest; /* of the key and the blob's digest */
+	uint64_t granted_s;   /* monotonic */
+};
+
+/* A file whose content had this digest. */
+struct seen {
+	struct digest digest; /* not set: free */
+	struct stat st;
+};
+
+struct work;
+
+struct store {
+	struct source *source;
+	struct cache *cache;
+	struct observer *observer;
+	char *host;
+	bool offline; /* and the source is not local */
+	uint64_t fetch_limit;
+	struct digest names;     /* stands for a repository's names in proofs */
+	_Atomic bool was_warned; /* that temporary files are used: said once */
+	pthread_mutex_t lock;
+	struct work *works;                     /* under lock */
+	struct uncached uncached[UNCACHED_MAX]; /* under lock */
+	uint64_t uncached_used;                 /* under lock */
+	struct proof proofs[PROOFS_MAX];        /* under lock */
+	struct seen seen[SEEN_MAX];             /* under lock */
+};
+
+void files_close(struct files *files);
+static inline bool is_remote(const struct store *store)
+{
+	return !store->source->is_local;
+}
+/* A fault that says nothing about what was asked for. */
+bool is_away(int rc);
+int check_cancel(struct cancel *cancel, struct error *err);
+/* Reads len bytes at offset, fewer only at the file's end. */
+ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err);
+/* Counts and tells about a copy that is not what its digest says. */
+void tell_mismatch(struct store *store, const struct error *why);
+
+/* work.c: one worker for a digest.  0: the work is the caller's, who ends it; 1: somebody
+ * else did it, or could not for reasons of their own: look again; negative: their failure. */
+int work_begin(struct work **ret, const struct request *request, struct error *err);
+void work_end(struct work *work, int rc, const struct error *err);
+
+/* access.c: may the source's identity read the blob through the repository? */
+bool access_is_proven(const struct request *request);
+bool access_was_proven(const struct request *request); /* at any time */
+int access_prove(const struct request *request, struct error *err);
+void access_grant(const struct request *request);
+/* The same for the names in a repository, of any age. */
+bool access_has_names(struct store *store, const char *repository);
+void access_grant_names(struct store *store, const char *repository);
+
+/* uncached.c: fds of entries that have no place in the cache.  The oldest are
+ * forgotten; their space is free when the last caller closes theirs. */
+int uncached_get(struct store *store, enum cache_kind kind, const struct digest *digest);
+void uncached_put(struct store *store, enum cache_kind kind, const struct digest *digest, int fd);
+void uncached_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
+void uncached_release(struct store *store);
+
+/* landing.c: where the bytes of a new entry land. */
+struct landing {
+	struct store *store;
+	enum cache_kind kind;
+	struct digest digest;
+	struct cache_writer *writer; /* NULL: a temporary file */
+	int fd;                      /* the writer's, or owned; -1: not open */
+	unsigned place;              /* of the temporary file */
+	uint64_t len;                /* bytes that are there */
+};
+#define LANDING_NONE ((struct landing){ .fd = -1 })
+/* from_place 0: the cache is tried first; else that temporary place or a later one.
+ * A blob goes on where it was left: landing->len.  -EEXIST: complete by now. */
+int landing_open(struct landing *landing, const struct request *request, enum cache_kind kind,
+	unsigned from_place, struct error *err);
+int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err);
+int landing_reset(struct landing *landing, struct error *err);
+/* Verified: gives a fd to read it by, and puts it where the next one finds it. */
+int landing_publish(struct landing *landing, int *ret_fd, struct error *err);
+void landing_release(struct landing *landing, bool keep_partial);
+
+/* pass.c.  With an index: index and spool (if one is needed) are made and published as
+ * well.  -EBADMSG: not what its digest says. */
+int pass_file(const struct request *request, int fd, bool with_index, struct files *ret,
+	struct error *err);
+int pass_fetch(
+	const struct request *request, bool with_index, struct files *ret, struct error *err);
+
+/* obtain.c */
+int store_find(struct store *store, enum cache_kind kind, const struct digest *digest,
+	uint64_t size, struct error *err);
+void store_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
+/* Fills the wanted fds of *ret (others may be filled, too). */
+int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err);
+/* Was this file seen to have this content? */
+bool seen_has(struct store *store, const struct digest *digest, const struct stat *st);
+void seen_put(struct store *store, const struct digest *digest, const struct stat *st);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Places are tried in this order: the cache, $TMPDIR, /var/tmp, /tmp.  When
+ * one is full or cannot be written, the bytes move on to the next; only behind
+ * the last one is there no space left.
+ *
+ * Temporary files have no name: a crash leaves nothing.
+ */
+#include "fetch/store/internal.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/cleanup.h"
+
+enum { TMPDIR_PLACE = 1, PLACES = 4 };
+
+static const char *place_name(unsigned place)
+{
+	static const char *const names[PLACES] = { "cache", NULL, "/var/tmp", "/tmp" };
+	const char *tmpdir = getenv("TMPDIR");
+
+	if (place == TMPDIR_PLACE)
+		return tmpdir && *tmpdir == '/' ? tmpdir : NULL;
+	return names[place];
+}
+
+static int open_temporary(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	CLEANUP(freep) char *name = NULL;
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd;
+	if (asprintf(&name, "%s/imgfs-XXXXXX", dir) < 0) {
+		name = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd >= 0)
+		(void)unlink(name);
+	return fd;
+}
+
+/* Opens a file in the first place from landing->place on that has one. */
+static int open_from_place(struct landing *landing, struct error *err)
+{
+	for (; landing->place < PLACES; landing->place++) {
+		const char *dir = place_name(landing->place);
+
+		landing->fd = dir ? open_temporary(dir) : -1;
+		if (landing->fd < 0)
+			continue;
+		if (landing->store->cache && !atomic_exchange(&landing->store->was_warned, true))
+			observer_log(landing->store->observer, LOG_LEVEL_WARNING,
+				"no place in the cache; using temporary files in %s", dir);
+		return 0;
+	}
+	return error_set(
+		err, ENOSPC, "no space left, neither in the cache nor for temporary files");
+}
+
+/* Failures that another place would not mend. */
+static bool is_final(int rc)
+{
+	return rc == -EINTR || rc == -EEXIST || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
+static int open_in_cache(struct landing *landing, const struct request *request, struct error *err)
+{
+	struct cache *cache = landing->store->cache;
+	int rc;
+
+	if (landing->kind == CACHE_BLOB)
+		rc = cache_writer_resume(&landing->writer, cache, &landing->digest, &landing->len,
+			request->cancel, err);
+	else
+		rc = cache_writer_new(
+			&landing->writer, cache, landing->kind, &landing->digest, err);
+	if (!rc)
+		landing->fd = cache_writer_fd(landing->writer);
+	return rc;
+}
+
+int landing_open(struct landing *landing, const struct request *request, enum cache_kind kind,
+	unsigned from_place, struct error *err)
+{
+	struct store *store = request->store;
+	int rc;
+
+	*landing = (struct landing){
+		.store = store,
+		.kind = kind,
+		.digest = request->blob->digest,
+		.fd = -1,
+		.place = from_place,
+	};
+	if (!from_place && store->cache &&
+		(kind != CACHE_BLOB || cache_fits(store->cache, request->blob->size))) {
+		rc = open_in_cache(landing, request, err);
+		if (!rc || is_final(rc))
+			return rc;
+	}
+	if (!landing->place)
+		landing->place = TMPDIR_PLACE;
+	return open_from_place(landing, err);
+}
+
+static int write_piece(struct landing *landing, const char *bytes, size_t len, struct error *err)
+{
+	uint64_t offset = landing->len;
+
+	if (landing->writer)
+		return cache_writer_append(landing->writer, bytes, len, err);
+	while (len) {
+		ssize_t n = pwrite(landing->fd, bytes, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, errno, "%s: %m", place_name(landing->place));
+		bytes += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int copy_from(struct landing *landing, int fd, uint64_t size, struct error *err)
+{
+	CLEANUP(freep) char *piece = malloc(PIECE);
+
+	if (!piece)
+		return error_set(err, ENOMEM, "out of memory");
+	while (landing->len < size) {
+		uint64_t left = size - landing->len;
+		ssize_t n = read_full(
+			fd, piece, left < PIECE ? (size_t)left : PIECE, landing->len, err);
+		int rc = n <= 0 ? error_set(err, EIO, "temporary file: cannot be read back")
+				: write_piece(landing, piece, (size_t)n, err);
+
+		if (rc)
+			return rc;
+		landing->len += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Takes what is there to the next place that has room for it. */
+static int move_on(struct landing *landing, struct error *err)
+{
+	struct landing next = { .store = landing->store,
+		.kind = landing->kind,
+		.digest = landing->digest,
+		.fd = -1,
+		.place = landing->place + 1 };
+	int rc = -ENOSPC;
+
+	for (; rc && !is_final(rc); next.place += !!rc) {
+		next.len = 0;
+		rc = open_from_place(&next, err);
+		if (rc)
+			return rc; /* that was the last one */
+		rc = copy_from(&next, landing->fd, landing->len, err);
+		if (rc)
+			closep(&next.fd);
+	}
+	if (rc)
+		return rc;
+	landing_release(landing, false);
+	*landing = next;
+	return 0;
+}
+
+int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err)
+{
+	int rc = write_piece(landing, bytes, len, err);
+
+	while (rc && !is_final(rc)) {
+		rc = move_on(landing, err);
+		if (rc)
+			return rc;
+		rc = write_piece(landing, bytes, len, err);
+	}
+	if (!rc)
+		landing->len += len;
+	return rc;
+}
+
+int landing_reset(struct landing *landing, struct error *err)
+{
+	int rc = 0;
+
+	if (landing->writer)
+		rc = cache_writer_reset(landing->writer, err);
+	else if (ftruncate(landing->fd, 0))
+		rc = error_set(err, errno, "temporary file: %m");
+	if (!rc)
+		landing->len = 0;
+	return rc;
+}
+
+int landing_publish(struct landing *landing, int *ret_fd, struct error *err)
+{
+	CLEANUP(closep) int fd = -1;
+	struct error why = { "" };
+
+	assert(landing->fd >= 0);
+	fd = landing->writer ? cache_writer_reader(landing->writer, err) : TAKE_FD(landing->fd);
+	if (fd < 0)
+		return fd;
+	/* Not committed, it still is a good file, only without a name. */
+	if (!landing->writer || cache_writer_commit(landing->writer, &why))
+		uncached_put(landing->store, landing->kind, &landing->digest, fd);
+	landing_release(landing, false);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+void landing_release(struct landing *landing, bool keep_partial)
+{
+	if (landing->writer) {
+		cache_writer_free(TAKE(landing->writer), keep_partial);
+		landing->fd = -1;
+	}
+	closep(&landing->fd);
+	landing->fd = -1;
+}

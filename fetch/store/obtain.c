@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of a blob: what is there already is found without waiting for
+ * anybody; for the rest there is one worker per digest.
+ */
+#include "fetch/store/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "model/cleanup.h"
+#include "model/media_type.h"
+
+enum { COMPLETED_TRIES = 3 }; /* other processes that finish just before us */
+
+int store_find(struct store *store, enum cache_kind kind, const struct digest *digest,
+	uint64_t size, struct error *err)
+{
+	int fd = uncached_get(store, kind, digest);
+
+	if (fd >= 0)
+		return fd;
+	if (!store->cache)
+		return error_set(err, ENOENT, "there is no cache");
+	return cache_lookup(store->cache, kind, digest, size, err);
+}
+
+void store_drop(struct store *store, enum cache_kind kind, const struct digest *digest)
+{
+	uncached_drop(store, kind, digest);
+	if (store->cache)
+		cache_drop(store->cache, kind, digest);
+}
+
+/* --- files seen before --- */
+
+/* Ours get a new ctime by each lookup; others' files tell by it that they were touched. */
+static bool is_same_file(const struct store *store, const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       (is_remote(store) || (a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+					    a->st_ctim.tv_nsec == b->st_ctim.tv_nsec));
+}
+
+bool seen_has(struct store *store, const struct digest *digest, const struct stat *st)
+{
+	struct seen *slot = &store->seen[digest_hash(digest) % SEEN_MAX];
+	bool is_seen;
+
+	(void)pthread_mutex_lock(&store->lock);
+	is_seen = digest_equal(&slot->digest, digest) && is_same_file(store, &slot->st, st);
+	(void)pthread_mutex_unlock(&store->lock);
+	return is_seen;
+}
+
+void seen_put(struct store *store, const struct digest *digest, const struct stat *st)
+{
+	struct seen *slot = &store->seen[digest_hash(digest) % SEEN_MAX];
+
+	(void)pthread_mutex_lock(&store->lock);
+	*slot = (struct seen){ *digest, *st };
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
+/* --- what is there --- */
+
+static int open_local(const struct request *request, struct error *err)
+{
+	struct source *source = request->store->source;
+	const struct descriptor *blob = request->blob;
+	CLEANUP(closep) int fd = source->ops->open_file(source, &blob->digest, err);
+	char text[DIGEST_TEXT_MAX];
+	struct stat st;
+
+	if (fd < 0)
+		return fd == -ENOENT ? -EIO : fd; /* it is listed: not there is a fault */
+	if (fstat(fd, &st))
+		return error_set(err, EIO, "blob %s: %m", digest_format(&blob->digest, text));
+	if (blob->size == DESCRIPTOR_SIZE_UNKNOWN || (uint64_t)st.st_size == blob->size)
+		return TAKE_FD(fd);
+	(void)error_set(err, EBADMSG, "blob %s: %jd bytes, not the %" PRIu64 " it should have",
+		digest_format(&blob->digest, text), (intmax_t)st.st_size, blob->size);
+	if (err)
+		tell_mismatch(request->store, err);
+	return -EBADMSG;
+}
+
+static int find_one(const struct request *request, enum cache_kind kind, struct files *ret)
+{
+	struct error why;
+	int fd;
+
+	if (ret->fds[kind] >= 0)
+		return 0;
+	fd = store_find(request->store, kind, &request->blob->digest,
+		kind == CACHE_BLOB ? request->blob->size : DESCRIPTOR_SIZE_UNKNOWN, &why);
+	if (fd < 0)
+		return fd;
+	ret->fds[kind] = fd;
+	return 0;
+}
+
+/* Opens what is wanted and there.  -ENOENT: something is missing, or (may_ask false) the
+ * source would have to be asked whether we may have it. */
+static int find(const struct request *request, unsigned wanted, bool may_ask, struct files *ret,
+	struct error *err)
+{
+	struct store *store = request->store;
+	bool is_missing = false, has_some = false;
+	int rc = 0;
+
+	if (!is_remote(store) && ret->fds[CACHE_BLOB] < 0) {
+		int fd = open_local(request, err);
+
+		if (fd < 0)
+			return fd;
+		ret->fds[CACHE_BLOB] = fd;
+	}
+	for (unsigned kind = 0; kind < KINDS; kind++) {
+		if (!(wanted & 1U << kind))
+			continue;
+		rc = find_one(request, (enum cache_kind)kind, ret);
+		if (rc && rc != -ENOENT)
+			return error_set(err, -rc, "cache: %s", strerror(-rc));
+		is_missing |= rc == -ENOENT;
+		has_some |= !rc;
+	}
+	if (has_some && !access_is_proven(request)) {
+		rc = may_ask ? access_prove(request, err) : -ENOENT;
+		if (rc)
+			return rc == -ENOENT && may_ask ? -EIO : rc;
+	}
+	return is_missing ? error_set(err, ENOENT, "not there yet") : 0;
+}
+
+/* --- what is not --- */
+
+static bool is_layer(const struct descriptor *blob)
+{
+	return media_type_find(blob->media_type)->role == ROLE_LAYER;
+}
+
+/* A layer that enters the cache gets its index on the way, if it has none yet. */
+static bool needs_index(const struct request *request, unsigned wanted, struct files *have)
+{
+	if (wanted & (WANT_INDEX | WANT_SPOOL))
+		return true;
+	return is_remote(request->store) && is_layer(request->blob) &&
+	       find_one(request, CACHE_INDEX, have) == -ENOENT;
+}
+
+/* Indexes a blob that is here.  A damaged copy is dropped: -ENOENT. */
+static int index_cached(const struct request *request, struct files *ret, struct error *err)
+{
+	int rc = pass_file(request, ret->fds[CACHE_BLOB], true, ret, err);
+
+	if (rc != -EBADMSG)
+		return rc;
+	tell_mismatch(request->store, err);
+	if (!is_remote(request->store))
+		return rc;
+	store_drop(request->store, CACHE_BLOB, &request->blob->digest);
+	closep(&ret->fds[CACHE_BLOB]);
+	ret->fds[CACHE_BLOB] = -1;
+	return -ENOENT;
+}
+
+static int make(
+	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	bool with_index = needs_index(request, wanted, ret);
+	int rc = -EEXIST;
+
+	for (int i = 0; rc == -EEXIST && i < COMPLETED_TRIES; i++) {
+		rc = find(request, WANT_BLOB, true, ret, err);
+		if (!rc && with_index)
+			rc = index_cached(request, ret, err);
+		if (rc != -ENOENT)
+			continue;
+		if (request->store->offline)
+			return error_set(err, ENETUNREACH, "offline, and not in the cache");
+		rc = pass_fetch(request, with_index, ret, err);
+	}
+	return rc == -EEXIST ? error_set(err, EIO, "cache: a blob that comes and goes") : rc;
+}
+
+static bool has_all(const struct files *files, unsigned wanted)
+{
+	for (unsigned kind = 0; kind < KINDS; kind++)
+		if ((wanted & 1U << kind) && files->fds[kind] < 0)
+			return false;
+	return true;
+}
+
+/* As the worker for the digest: nobody else makes these files meanwhile, in this process. */
+static int find_or_make(
+	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	int rc = find(request, wanted, true, ret, err);
+
+	if (rc == -ENOENT)
+		rc = make(request, wanted, ret, err);
+	if (!rc && !has_all(ret, wanted))
+		rc = error_set(err, EIO, "the layer has no seekable copy after all");
+	return rc;
+}
+
+int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	struct error local = { "" };
+	int rc;
+
+	err = err ? err : &local; /* waiters get it as well */
+	do {
+		struct work *work = NULL;
+
+		rc = check_cancel(request->cancel, err);
+		if (!rc)
+			rc = find(request, wanted, false, ret, err);
+		if (rc != -ENOENT)
+			break;
+		files_close(ret); /* no fds are held while waiting */
+		rc = work_begin(&work, request, err);
+		if (rc)
+			continue;
+		rc = find_or_make(request, wanted, ret, err);
+		work_end(work, rc, err);
+	} while (rc == 1);
+	if (rc)
+		files_close(ret);
+	return rc;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pass: each piece of the blob is in memory once, goes to where it lands,
+ * and through a check: the indexer, which verifies on the way, or a hasher.
+ *
+ *	file:    file --------------------> check
+ *	stream:  what landed before ------> check
+ *	         source ---> landing -----> check
+ *
+ * What failed decides what follows: a wrong digest drops the copy and fetches
+ * afresh once; a full disk under index or spool repeats the pass with these
+ * in the next place (the blob's own bytes stay, they are not fetched again);
+ * all else ends it, and the partial stays for another time.
+ *
+ * Published is in the order blob, spool, index: whoever sees an index finds the rest.
+ */
+#include "fetch/store/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "fetch/layer/indexer.h"
+#include "model/cleanup.h"
+
+struct pass {
+	const struct request *request;
+	bool with_index;
+	unsigned place;          /* landing_open()'s, for index and spool */
+	bool place_failed;       /* they could not be written there */
+	char *piece;             /* PIECE bytes */
+	struct indexer *indexer; /* with_index, else the hasher */
+	struct hasher *hasher;
+	uint64_t fed;
+	struct landing index, spool;
+};
+
+/* --- the check --- */
+
+/* indexer_spool_fn */
+static int give_spool(void *context, struct error *err)
+{
+	struct pass *pass = context;
+
+	landing_release(&pass->spool, false);
+	if (landing_open(&pass->spool, pass->request, CACHE_SPOOL, pass->place, err))
+		return -1;
+	return pass->spool.fd;
+}
+
+static void pass_init(struct pass *pass, const struct request *request, bool with_index)
+{
+	*pass = (struct pass){ .request = request,
+		.with_index = with_index,
+		.index = LANDING_NONE,
+		.spool = LANDING_NONE };
+}
+
+/* Ends a check; what was not published is gone. */
+static void check_release(struct pass *pass)
+{
+	indexer_free(TAKE(pass->indexer));
+	hasher_free(TAKE(pass->hasher));
+	landing_release(&pass->index, false);
+	landing_release(&pass->spool, false);
+}
+
+static void pass_release(struct pass *pass)
+{
+	check_release(pass);
+	free(pass->piece);
+}
+
+static int check_begin(struct pass *pass, struct error *err)
+{
+	const struct request *request = pass->request;
+	const struct descriptor *blob = request->blob;
+	int rc;
+
+	pass->fed = 0;
+	pass->place_failed = false;
+	if (request->progress) {
+		atomic_store(&request->progress->done, 0);
+		atomic_store(&request->progress->total,
+			blob->size == DESCRIPTOR_SIZE_UNKNOWN ? 0 : blob->size);
+	}
+	if (!pass->piece)
+		pass->piece = malloc(PIECE);
+	if (!pass->piece)
+		return error_set(err, ENOMEM, "out of memory");
+	if (!pass->with_index)
+		return hasher_new(&pass->hasher, blob->digest.algorithm, err);
+	rc = landing_open(&pass->index, request, CACHE_INDEX, pass->place, err);
+	if (!rc)
+		rc = indexer_new(&pass->indexer, &blob->digest, blob->size, give_spool, pass, err);
+	if (!rc)
+		indexer_set_cancel(pass->indexer, request->cancel);
+	return rc;
+}
+
+/* Any failure of the indexer that is not the blob's or ours is one of the disk below it. */
+static int judge(struct pass *pass, int rc)
+{
+	pass->place_failed = rc && rc != -EBADMSG && rc != -EINTR && rc != -ENOMEM && rc != -EMFILE;
+	return rc;
+}
+
+static int check_feed(struct pass *pass, const void *bytes, size_t len, struct error *err)
+{
+	const struct request *request = pass->request;
+	const struct descriptor *blob = request->blob;
+	int rc;
+
+	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && len > blob->size - pass->fed)
+		return error_set(
+			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", blob->size);
+	rc = pass->indexer ? judge(pass, indexer_feed(pass->indexer, bytes, len, err))
+			   : hasher_update(pass->hasher, bytes, len, err);
+	if (rc)
+		return rc;
+	pass->fed += len;
+	if (request->progress)
+		atomic_store(&request->progress->done, pass->fed);
+	return check_cancel(request->cancel, err);
+}
+
+static int check_hash(struct pass *pass, struct error *err)
+{
+	const struct descriptor *blob = pass->request->blob;
+	char want[DIGEST_TEXT_MAX], have[DIGEST_TEXT_MAX];
+	struct digest digest;
+	int rc;
+
+	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && pass->fed != blob->size)
+		return error_set(err, EBADMSG,
+			"%" PRIu64 " bytes, not the %" PRIu64 " it should have", pass->fed,
+			blob->size);
+	rc = hasher_final(pass->hasher, &digest, err);
+	if (rc || digest_equal(&digest, &blob->digest))
+		return rc;
+	return error_set(err, EBADMSG, "its digest is %s, not %s", digest_format(&digest, have),
+		digest_format(&blob->digest, want));
+}
+
+static int check_finish(struct pass *pass, struct error *err)
+{
+	if (pass->indexer)
+		return judge(pass, indexer_finish(pass->indexer, pass->index.fd, err));
+	return check_hash(pass, err);
+}
+
+/* Names the blob in front of what is wrong with it. */
+static int describe(const struct request *request, int rc, struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return rc ? error_prefix(err, rc, "blob %s", digest_format(&request->blob->digest, text))
+		  : 0;
+}
+
+static int publish_index(struct pass *pass, struct files *ret, struct error *err)
+{
+	int rc = 0;
+
+	if (!pass->with_index)
+		return 0;
+	if (pass->spool.fd >= 0)
+		rc = landing_publish(&pass->spool, &ret->fds[CACHE_SPOOL], err);
+	if (!rc)
+		rc = landing_publish(&pass->index, &ret->fds[CACHE_INDEX], err);
+	if (!rc)
+		observer_count(pass->request->store->observer, layers_indexed, 1);
+	return rc;
+}
+
+/* --- from a file --- */
+
+/* Feeds the first len bytes of the file, or all of it. */
+static int feed_file(struct pass *pass, int fd, uint64_t len, struct error *err)
+{
+	while (pass->fed < len) {
+		uint64_t left = len - pass->fed;
+		ssize_t n = read_full(
+			fd, pass->piece, left < PIECE ? (size_t)left : PIECE, pass->fed, err);
+		int rc = n <= 0 ? (int)n : check_feed(pass, pass->piece, (size_t)n, err);
+
+		if (rc || !n)
+			return rc;
+	}
+	return 0;
+}
+
+int pass_file(const struct request *request, int fd, bool with_index, struct files *ret,
+	struct error *err)
+{
+	CLEANUP(pass_release) struct pass pass;
+	int rc;
+
+	pass_init(&pass, request, with_index);
+	do {
+		check_release(&pass);
+		rc = check_begin(&pass, err);
+		if (!rc)
+			rc = feed_file(&pass, fd, UINT64_MAX, err);
+		if (!rc)
+			rc = check_finish(&pass, err);
+		pass.place++;
+	} while (rc && pass.place_failed);
+	if (!rc)
+		rc = publish_index(&pass, ret, err);
+	return describe(request, rc, err);
+}
+
+/* --- from the source --- */
+
+static int check_limit(const struct request *request, uint64_t bytes, struct error *err)
+{
+	uint64_t limit = request->store->fetch_limit;
+
+	if (!limit || bytes == DESCRIPTOR_SIZE_UNKNOWN || bytes <= limit)
+		return 0;
+	return error_set(err, EFBIG, "%" PRIu64 " bytes%s: more than fetch_limit, %" PRIu64, bytes,
+		request->blob->size == DESCRIPTOR_SIZE_UNKNOWN ? " at least" : "", limit);
+}
+
+static int take_piece(struct pass *pass, struct landing *landing, const char *bytes, size_t len,
+	struct error *err)
+{
+	uint64_t size = pass->request->blob->size;
+	int rc = check_limit(pass->request, landing->len + len, err);
+
+	if (!rc && size != DESCRIPTOR_SIZE_UNKNOWN && len > size - landing->len)
+		rc = error_set(
+			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", size);
+	if (!rc)
+		rc = landing_append(landing, bytes, len, err);
+	return rc ? rc : check_feed(pass, bytes, len, err);
+}
+
+static void stream_freep(struct blob_stream **stream)
+{
+	if (*stream)
+		(*stream)->ops->free(*stream);
+}
+
+/* Fetches what the landing lacks. */
+static int feed_stream(struct pass *pass, struct landing *landing, struct error *err)
+{
+	const struct request *request = pass->request;
+	struct source *source = request->store->source;
+	CLEANUP(stream_freep) struct blob_stream *stream = NULL;
+	uint64_t start = 0, skip = 0;
+	int rc;
+
+	rc = source->ops->open_blob(source, request->repository, request->blob, landing->len,
+		&stream, &start, request->cancel, err);
+	if (rc)
+		return rc;
+	if (start == 0)
+		skip = landing->len; /* it cannot start in the middle: pass over what we have */
+	else if (start != landing->len)
+		return error_set(err, EPROTO, "the source starts at %" PRIu64 ", not at %" PRIu64,
+			start, landing->len);
+	while (!rc) {
+		ssize_t n = stream->ops->read(stream, pass->piece, PIECE, err);
+		size_t skipped;
+
+		if (n <= 0)
+			return (int)n;
+		skipped = skip < (uint64_t)n ? (size_t)skip : (size_t)n;
+		skip -= skipped;
+		rc = check_cancel(request->cancel, err);
+		if (!rc && skipped < (size_t)n)
+			rc = take_piece(
+				pass, landing, pass->piece + skipped, (size_t)n - skipped, err);
+	}
+	return rc;
+}
+
+/* Bytes that landed earlier may be somebody else's: they need a proof as a cached blob does,
+ * unless there is a request to follow, which is one. */
+static int feed_all(struct pass *pass, struct landing *landing, struct error *err)
+{
+	const struct request *request = pass->request;
+	bool is_whole = landing->len == request->blob->size;
+	int rc = 0;
+
+	if (is_whole && !access_is_proven(request))
+		rc = access_prove(request, err);
+	if (!rc)
+		rc = feed_file(pass, landing->fd, landing->len, err);
+	if (!rc && !is_whole)
+		rc = feed_stream(pass, landing, err);
+	return rc;
+}
+
+/* Only where the size says how much is missing is there anything to go on with. */
+static int begin_landing(struct landing *landing, const struct request *request, struct error *err)
+{
+	uint64_t size = request->blob->size;
+	int rc = landing_open(landing, request, CACHE_BLOB, 0, err);
+
+	if (!rc && landing->len && (size == DESCRIPTOR_SIZE_UNKNOWN || landing->len > size))
+		rc = landing_reset(landing, err);
+	return rc;
+}
+
+/* Repeats the pass while there is something to be mended. */
+static int fetch(struct pass *pass, struct landing *landing, struct error *err)
+{
+	bool is_afresh = false;
+
+	for (;;) {
+		int rc = check_begin(pass, err);
+
+		if (!rc)
+			rc = feed_all(pass, landing, err);
+		if (!rc)
+			rc = check_finish(pass, err);
+		if (!rc)
+			return 0;
+		check_release(pass);
+		if (rc == -EBADMSG) {
+			struct error why;
+
+			(void)describe(pass->request, rc, err);
+			tell_mismatch(pass->request->store, err);
+			if (is_afresh)
+				return rc;
+			is_afresh = true;
+			if (landing_reset(landing, &why))
+				return rc;
+		} else if (pass->place_failed) {
+			pass->place++;
+		} else {
+			return describe(pass->request, rc, err);
+		}
+	}
+}
+
+static void landing_keep(struct landing *landing)
+{
+	landing_release(landing, true);
+}
+
+int pass_fetch(const struct request *request, bool with_index, struct files *ret, struct error *err)
+{
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(landing_keep) struct landing landing = LANDING_NONE;
+	struct error local = { "" };
+	struct stat st;
+	int rc;
+
+	pass_init(&pass, request, with_index);
+	err = err ? err : &local; /* it is also logged */
+	rc = check_limit(request, request->blob->size, err);
+	if (rc)
+		return describe(request, rc, err);
+	rc = begin_landing(&landing, request, err);
+	if (rc)
+		return rc;
+	rc = fetch(&pass, &landing, err);
+	if (rc == -EBADMSG || rc == -EFBIG)
+		landing_release(&landing, false);
+	if (rc)
+		return rc;
+	access_grant(request); /* before others can find what it allows */
+	rc = landing_publish(&landing, &ret->fds[CACHE_BLOB], err);
+	if (rc)
+		return rc;
+	if (!fstat(ret->fds[CACHE_BLOB], &st))
+		seen_put(request->store, &request->blob->digest, &st);
+	return publish_index(&pass, ret, err);
+}

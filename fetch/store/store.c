@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of a store, and small things its files share. */
+#include "fetch/store/internal.h"
+
+#include <string.h>
+
+#include "model/cleanup.h"
+
+CLEANUP_POINTER(storep, struct store, store_free)
+
+int store_new(struct store **ret, struct source *source, struct cache *cache,
+	const struct store_config *config, struct observer *observer, struct error *err)
+{
+	static const char names[] = "names";
+	CLEANUP(storep) struct store *store = calloc(1, sizeof *store);
+	int rc;
+
+	if (!store) {
+		source_free(source);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	(void)pthread_mutex_init(&store->lock, NULL); /* cannot fail with default attributes */
+	store->source = source;
+	store->cache = cache;
+	store->observer = observer;
+	store->offline = config->offline && !source->is_local;
+	store->fetch_limit = config->fetch_limit;
+	store->host = strdup(config->host);
+	for (size_t i = 0; i < UNCACHED_MAX; i++)
+		store->uncached[i].files = FILES_NONE;
+	if (!store->host)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = digest_of(&store->names, DIGEST_SHA256, names, sizeof names - 1, err);
+	if (rc)
+		return rc;
+	*ret = TAKE(store);
+	return 0;
+}
+
+void store_free(struct store *store)
+{
+	if (!store)
+		return;
+	uncached_release(store);
+	source_free(store->source);
+	(void)pthread_mutex_destroy(&store->lock);
+	free(store->host);
+	free(store);
+}
+
+struct source *store_source(struct store *store)
+{
+	return store->source;
+}
+
+void files_close(struct files *files)
+{
+	for (size_t i = 0; i < KINDS; i++)
+		closep(&files->fds[i]);
+	*files = FILES_NONE;
+}
+
+bool is_away(int rc)
+{
+	return rc == -EHOSTUNREACH || rc == -ETIMEDOUT || rc == -EIO;
+}
+
+int check_cancel(struct cancel *cancel, struct error *err)
+{
+	return cancel_is_set(cancel) ? error_set(err, EINTR, "interrupted") : 0;
+}
+
+ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)bytes + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, EIO, "read: %m");
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+void tell_mismatch(struct store *store, const struct error *why)
+{
+	observer_count(store->observer, verify_failures, 1);
+	observer_log(store->observer, LOG_LEVEL_WARNING, "%s", why->text);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store -- a descriptor in, verified bytes out: joins one source and the cache.
+ *
+ * Everything it gives has been verified against its digest.  All calls block and
+ * are made from job threads; any number at once.  Two calls for one blob: the second
+ * waits for the first's result (flock of the partial, or an in-process table).
+ *
+ * Rules it keeps: a document is fetched once and kept by digest; local blobs are never
+ * copied, only their indexes are; a cached blob is served only after this identity proved access
+ * through this repository; a bad copy (digest mismatch) is dropped and fetched
+ * afresh once, then -EBADMSG; when the registry is away, cached refs and lists go on with a
+ * warning; offline: nothing but the cache is asked, -ENETUNREACH for what it does not have; a full
+ * disk degrades to unlinked temporary files, and to -ENOSPC only when there is no place at all.
+ * A listed blob that the source does not have is -EIO, never -ENOENT.
+ */
+#ifndef FETCH_STORE_STORE_H
+#define FETCH_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fetch/cache/cache.h"
+#include "fetch/cancel.h"
+#include "fetch/layer/layer.h"
+#include "fetch/observer.h"
+#include "fetch/source.h"
+
+struct store;
+
+struct store_config {
+	const char *host; /* names the source in refs/: host[:port], or "" for local ones */
+	bool offline;
+	uint64_t fetch_limit; /* bytes of one blob; 0: none.  Over it: -EFBIG */
+};
+
+/* Takes the source; borrows cache (may be NULL: no cache, temporary files) and observer. */
+int store_new(struct store **ret, struct source *source, struct cache *cache,
+	const struct store_config *config, struct observer *observer, struct error *err);
+void store_free(struct store *store);
+struct source *store_source(struct store *store);
+
+/* Lists and tags go to the source and refresh the cache; the caller minds the age. */
+int store_repositories(
+	struct store *store, struct name_list *ret, struct cancel *cancel, struct error *err);
+int store_tags(struct store *store, const char *repository, struct name_list *ret,
+	struct cancel *cancel, struct error *err);
+int store_resolve(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err);
+
+/* A manifest or index: at most DOCUMENT_MAX bytes, owned by the caller, followed by a
+ * NUL.  *ret_type as in source_ops.manifest; may be NULL. */
+int store_manifest(struct store *store, const char *repository, const struct digest *digest,
+	char **ret_bytes, size_t *ret_len, char **ret_type, struct cancel *cancel,
+	struct error *err);
+/* A config or other small blob, likewise. */
+int store_document(struct store *store, const char *repository, const struct descriptor *blob,
+	char **ret_bytes, size_t *ret_len, struct cancel *cancel, struct error *err);
+
+/* A verified blob, readable in place. */
+struct stored_blob {
+	int fd; /* owned */
+	uint64_t size;
+	bool is_local;                /* a file of the source: could be changed by others */
+	struct timespec mtime, ctime; /* of a local file when it was verified */
+};
+int store_blob(struct store *store, const char *repository, const struct descriptor *blob,
+	struct stored_blob *ret, struct progress *progress, struct cancel *cancel,
+	struct error *err);
+void stored_blob_release(struct stored_blob *blob);
+/* False when a local file was touched since it was verified. */
+bool stored_blob_is_intact(const struct stored_blob *blob);
+
+/* A layer's index, made if there is none: one pass over the blob, which a registry's
+ * layer enters the cache by as well. */
+int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
+	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err);
+/* The fds that layer_decode_span() needs: the blob (fetched again when it has been
+ * evicted) and the spool (*ret_spool_fd -1 when not needed).  The caller closes both. */
+int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
+	const struct layer *layer, int *ret_blob_fd, int *ret_spool_fd, struct progress *progress,
+	struct cancel *cancel, struct error *err);
+/* A span proved to be damaged: drops the cached blob, spool and index, so that the next call
+ * makes them anew. */
+void store_layer_damaged(struct store *store, const struct layer *layer);
+
+#endif

@@ -1,0 +1,1436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store between a registry made up here and a cache on disk.  The registry
+ * serves from memory, misbehaves as told, and counts: what is asserted is what
+ * the caller got, how often the source was asked, and what lies in the cache.
+ */
+#include "fetch/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <zstd.h>
+
+#include "fetch/layout/layout.h"
+#include "model/cleanup.h"
+#include "model/image.h"
+
+enum {
+	MIB = 1 << 20,
+	FILE_LEN = 3 * MIB,
+	BLOCK = 512,
+	ASKERS = 50,
+};
+
+#define TAR_TYPE      "application/vnd.oci.image.layer.v1.tar"
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+
+/* --- bytes --- */
+
+/* A tar (POSIX.1-2001 ustar) of one file: len bytes that do not repeat soon. */
+static char *make_tar(size_t file_len, size_t *ret_len)
+{
+	size_t len = BLOCK + (file_len + BLOCK - 1) / BLOCK * BLOCK + 2 * BLOCK;
+	char *tar = calloc(1, len);
+	unsigned sum = 0, seed = 1;
+
+	assert_non_null(tar);
+	(void)snprintf(tar, 100, "file");
+	(void)snprintf(tar + 100, 8, "%07o", 0644);
+	(void)snprintf(tar + 108, 8, "%07o", 0);
+	(void)snprintf(tar + 116, 8, "%07o", 0);
+	(void)snprintf(tar + 124, 12, "%011zo", file_len);
+	(void)snprintf(tar + 136, 12, "%011o", 0);
+	memset(tar + 148, ' ', 8);
+	tar[156] = '0';
+	memcpy(tar + 257, "ustar\00000", 8);
+	for (int i = 0; i < BLOCK; i++)
+		sum += (unsigned char)tar[i];
+	(void)snprintf(tar + 148, 8, "%06o", sum);
+	for (size_t i = 0; i < file_len; i++) {
+		seed = seed * 1103515245 + 12345;
+		tar[BLOCK + i] = (char)(seed >> 24);
+	}
+	*ret_len = len;
+	return tar;
+}
+
+/* --- the registry --- */
+
+struct fake {
+	struct source base;
+	struct descriptor blob; /* the only one */
+	char *bytes;
+	const char *type; /* of it as a manifest */
+	const char *identity;
+	/* How it misbehaves; guarded by nobody: set before the threads start. */
+	bool ignores_offset;
+	int open_rc, prove_rc, names_rc;
+	size_t cut_at; /* streams fail there with -EIO, as long as cuts are left */
+	unsigned cuts;
+	unsigned corruptions; /* streams that lie in their last byte */
+	size_t longer, shorter;
+	_Atomic unsigned hangs; /* streams that hang until they are cancelled */
+	_Atomic unsigned hanging;
+	/* What it was asked. */
+	_Atomic unsigned opens, proves, manifests, lists;
+	_Atomic uint64_t sent;
+};
+
+struct fake_stream {
+	struct blob_stream base;
+	struct fake *fake;
+	struct cancel *cancel;
+	size_t offset;
+	bool is_corrupt, is_cut, hangs;
+};
+
+static struct fake *fake_of(struct source *source)
+{
+	return container_of(source, struct fake, base);
+}
+
+static ssize_t stream_read(struct blob_stream *base, void *bytes, size_t len, struct error *err)
+{
+	struct fake_stream *stream = container_of(base, struct fake_stream, base);
+	struct fake *fake = stream->fake;
+	size_t size = fake->blob.size + fake->longer - fake->shorter;
+	size_t end = stream->is_cut ? fake->cut_at : size;
+	struct timespec moment = { .tv_nsec = 1000000 };
+
+	if (stream->hangs) {
+		fake->hanging++;
+		while (!cancel_is_set(stream->cancel))
+			(void)nanosleep(&moment, NULL);
+		return error_set(err, EINTR, "interrupted");
+	}
+	if (cancel_is_set(stream->cancel))
+		return error_set(err, EINTR, "interrupted");
+	if (stream->is_cut && stream->offset >= end)
+		return error_set(err, EIO, "cut off");
+	if (len > 100000)
+		len = 100000; /* as it comes */
+	if (len > end - stream->offset)
+		len = end - stream->offset;
+	for (size_t i = 0; i < len; i++) {
+		size_t at = stream->offset + i;
+
+		((char *)bytes)[i] = at < fake->blob.size ? fake->bytes[at] : 0;
+	}
+	if (stream->is_corrupt && len && stream->offset + len == size)
+		((char *)bytes)[len - 1] ^= 1;
+	stream->offset += len;
+	fake->sent += len;
+	return (ssize_t)len;
+}
+
+static void stream_free(struct blob_stream *base)
+{
+	free(container_of(base, struct fake_stream, base));
+}
+
+static const struct blob_stream_ops stream_ops = { stream_read, stream_free };
+
+static int fake_open_blob(struct source *source, const char *repository,
+	const struct descriptor *blob, uint64_t offset, struct blob_stream **ret,
+	uint64_t *ret_offset, struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+	struct fake_stream *stream;
+
+	(void)repository;
+	fake->opens++;
+	if (fake->open_rc)
+		return error_set(err, -fake->open_rc, "as told");
+	if (!digest_equal(&blob->digest, &fake->blob.digest))
+		return error_set(err, ENOENT, "no such blob");
+	stream = calloc(1, sizeof *stream);
+	assert_non_null(stream);
+	*ret_offset = fake->ignores_offset ? 0 : offset;
+	*stream = (struct fake_stream){ { &stream_ops }, fake, cancel, *ret_offset,
+		fake->corruptions > 0, fake->cuts > 0, false };
+	if (fake->hangs) {
+		fake->hangs--;
+		stream->hangs = true;
+	}
+	fake->corruptions -= stream->is_corrupt;
+	fake->cuts -= stream->is_cut;
+	*ret = &stream->base;
+	return 0;
+}
+
+static int fake_manifest(struct source *source, const char *repository, const struct digest *digest,
+	struct buf *body, char **ret_type, struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+	size_t len = fake->blob.size - fake->shorter;
+	int rc;
+
+	(void)repository;
+	(void)cancel;
+	fake->manifests++;
+	if (fake->open_rc)
+		return error_set(err, -fake->open_rc, "as told");
+	if (!digest_equal(digest, &fake->blob.digest))
+		return error_set(err, ENOENT, "no such manifest");
+	rc = buf_append(body, fake->bytes, len);
+	if (rc)
+		return error_set(err, -rc, "too long");
+	if (fake->corruptions) {
+		fake->corruptions--;
+		body->data[len - 1] ^= 1;
+	}
+	if (ret_type)
+		*ret_type = fake->type ? strdup(fake->type) : NULL;
+	return 0;
+}
+
+static int fake_prove(struct source *source, const char *repository, const struct digest *digest,
+	struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+
+	(void)repository;
+	(void)digest;
+	(void)cancel;
+	fake->proves++;
+	return fake->prove_rc ? error_set(err, -fake->prove_rc, "as told") : 0;
+}
+
+static int fake_list(struct fake *fake, struct name_list *ret, struct error *err)
+{
+	fake->lists++;
+	if (fake->names_rc)
+		return error_set(err, -fake->names_rc, "as told");
+	assert_int_equal(name_list_add(ret, "one", err), 0);
+	assert_int_equal(name_list_add(ret, "two", err), 0);
+	return 0;
+}
+
+static int fake_repositories(
+	struct source *source, struct name_list *ret, struct cancel *cancel, struct error *err)
+{
+	(void)cancel;
+	return fake_list(fake_of(source), ret, err);
+}
+
+static int fake_tags(struct source *source, const char *repository, struct name_list *ret,
+	struct cancel *cancel, struct error *err)
+{
+	(void)repository;
+	(void)cancel;
+	return fake_list(fake_of(source), ret, err);
+}
+
+static int fake_resolve(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+
+	(void)repository;
+	(void)tag;
+	(void)cancel;
+	fake->lists++;
+	if (fake->names_rc)
+		return error_set(err, -fake->names_rc, "as told");
+	return descriptor_copy(ret, &fake->blob, err);
+}
+
+static const char *fake_identity(struct source *source)
+{
+	return fake_of(source)->identity;
+}
+
+static void fake_free(struct source *source)
+{
+	(void)source; /* part of the bench */
+}
+
+static const struct source_ops fake_ops = {
+	.repositories = fake_repositories,
+	.tags = fake_tags,
+	.resolve = fake_resolve,
+	.manifest = fake_manifest,
+	.open_blob = fake_open_blob,
+	.prove = fake_prove,
+	.identity = fake_identity,
+	.free = fake_free,
+};
+
+/* --- a registry, a cache and a store for each test --- */
+
+struct bench {
+	char dir[64];
+	struct observer observer;
+	_Atomic unsigned warnings;
+	_Atomic unsigned fallbacks; /* warnings that say "serving from cache" */
+	struct fake fake;
+	struct cache *cache;
+	struct store_config config;
+	struct store *store;
+};
+
+static void count_warning(struct observer *observer, enum log_level level, const char *text)
+{
+	struct bench *bench = container_of(observer, struct bench, observer);
+
+	bench->warnings += level <= LOG_LEVEL_WARNING;
+	bench->fallbacks += level <= LOG_LEVEL_WARNING && strstr(text, "from cache") != NULL;
+}
+
+static void set_bytes(struct bench *bench, char *bytes, size_t len, const char *type)
+{
+	struct fake *fake = &bench->fake;
+
+	free(fake->bytes);
+	fake->bytes = bytes;
+	fake->blob = (struct descriptor){ .media_type = (char *)type, .size = len };
+	assert_int_equal(digest_of(&fake->blob.digest, DIGEST_SHA256, bytes, len, NULL), 0);
+}
+
+/* A store over the same registry and cache, as after a remount. */
+static void remount(struct bench *bench)
+{
+	store_free(bench->store);
+	assert_int_equal(store_new(&bench->store, &bench->fake.base, bench->cache, &bench->config,
+				 &bench->observer, NULL),
+		0);
+}
+
+static int setup(void **state)
+{
+	struct bench *bench = calloc(1, sizeof *bench);
+	size_t len;
+	char *tar;
+
+	if (!bench)
+		return -1;
+	strcpy(bench->dir, "/tmp/imgfs-store-XXXXXX");
+	if (!mkdtemp(bench->dir))
+		return -1;
+	bench->observer.log = count_warning;
+	bench->config.host = "registry.example:5000";
+	bench->fake.base = (struct source){ .kind = SOURCE_REGISTRY, .ops = &fake_ops };
+	bench->fake.identity = "me";
+	tar = make_tar(FILE_LEN, &len);
+	set_bytes(bench, tar, len, TAR_TYPE);
+	if (cache_open(&bench->cache, bench->dir, UINT64_MAX, &bench->observer, NULL))
+		return -1;
+	remount(bench);
+	*state = bench;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct bench *bench = *state;
+
+	store_free(bench->store);
+	cache_close(bench->cache);
+	(void)nftw(bench->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(bench->fake.bytes);
+	free(bench);
+	return 0;
+}
+
+static const char *in_cache(const struct bench *bench, const char *kind)
+{
+	static char path[512];
+	char hex[DIGEST_HEX_MAX];
+
+	(void)snprintf(path, sizeof path, "%s/%s/%s", bench->dir, kind,
+		digest_hex(&bench->fake.blob.digest, hex));
+	return path;
+}
+
+static bool is_cached(const struct bench *bench, const char *kind)
+{
+	return !access(in_cache(bench, kind), F_OK);
+}
+
+/* Flips a bit at offset (from the end when negative). */
+static void flip(const char *path, off_t offset)
+{
+	CLEANUP(closep) int fd = open(path, O_RDWR);
+	struct stat st;
+	char byte;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	if (offset < 0)
+		offset += st.st_size;
+	assert_int_equal(pread(fd, &byte, 1, offset), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+}
+
+static int get_layer(struct bench *bench)
+{
+	struct error err = { "" };
+	struct layer *layer;
+	int rc = store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, &err);
+
+	if (rc) {
+		assert_true(*err.text);
+		return rc;
+	}
+	assert_int_equal(layer->status, 0);
+	assert_int_equal(layer->stored_size, bench->fake.blob.size);
+	layer_free(layer);
+	return 0;
+}
+
+/* The bytes must be those that the registry meant to send. */
+static void assert_blob(const struct bench *bench, int fd)
+{
+	size_t size = bench->fake.blob.size;
+	CLEANUP(freep) char *bytes = malloc(size + 1);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, bytes, size + 1, 0), size);
+	assert_memory_equal(bytes, bench->fake.bytes, size);
+}
+
+static int get_blob(struct bench *bench)
+{
+	struct error err = { "" };
+	struct stored_blob blob;
+	int rc = store_blob(bench->store, "repo", &bench->fake.blob, &blob, NULL, NULL, &err);
+
+	if (rc) {
+		assert_true(*err.text);
+		return rc;
+	}
+	assert_int_equal(blob.size, bench->fake.blob.size);
+	assert_true(stored_blob_is_intact(&blob));
+	assert_blob(bench, blob.fd);
+	stored_blob_release(&blob);
+	return 0;
+}
+
+static int get_files(struct bench *bench)
+{
+	struct layer *layer;
+	int blob_fd = -1, spool_fd = -1, rc;
+	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
+
+	assert_int_equal(
+		store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, NULL), 0);
+	rc = store_layer_files(bench->store, "repo", &bench->fake.blob, layer, &blob_fd, &spool_fd,
+		NULL, NULL, NULL);
+	if (!rc) {
+		assert_blob(bench, blob_fd);
+		assert_int_equal(spool_fd >= 0, layer->needs_spool);
+		for (uint32_t i = 0; i < layer->span_count; i++)
+			assert_int_equal(
+				layer_decode_span(layer, i, blob_fd, spool_fd, plain, NULL), 0);
+	}
+	closep(&blob_fd);
+	closep(&spool_fd);
+	layer_free(layer);
+	return rc;
+}
+
+/* --- layers --- */
+
+static void a_layer_is_fetched_once(void **state)
+{
+	struct bench *bench = *state;
+	struct progress progress = { 0 };
+	struct layer *layer;
+
+	assert_int_equal(
+		store_layer(bench->store, "repo", &bench->fake.blob, &layer, &progress, NULL, NULL),
+		0);
+	assert_true(digest_equal(&layer->digest, &bench->fake.blob.digest));
+	assert_true(digest_equal(&layer->diff_id, &bench->fake.blob.digest)); /* a plain tar */
+	layer_free(layer);
+	assert_int_equal(progress.done, bench->fake.blob.size);
+	assert_int_equal(progress.total, bench->fake.blob.size);
+	assert_true(is_cached(bench, "blobs/sha256"));
+	assert_true(is_cached(bench, "index/sha256"));
+	assert_false(is_cached(bench, "partial"));
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	remount(bench);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->fake.proves, 0);
+	assert_int_equal(bench->fake.sent, bench->fake.blob.size);
+	assert_int_equal(bench->observer.counters.layers_indexed, 1);
+	assert_int_equal(bench->warnings, 0);
+}
+
+struct asker {
+	pthread_t thread;
+	struct bench *bench;
+	struct cancel cancel;
+	int rc;
+};
+
+static void *ask(void *context)
+{
+	struct asker *asker = context;
+	struct bench *bench = asker->bench;
+	struct layer *layer = NULL;
+
+	asker->rc = store_layer(
+		bench->store, "repo", &bench->fake.blob, &layer, NULL, &asker->cancel, NULL);
+	layer_free(layer);
+	return NULL;
+}
+
+static void start(struct asker *asker, struct bench *bench)
+{
+	asker->bench = bench;
+	cancel_init(&asker->cancel);
+	assert_int_equal(pthread_create(&asker->thread, NULL, ask, asker), 0);
+}
+
+static int finish(struct asker *asker)
+{
+	assert_int_equal(pthread_join(asker->thread, NULL), 0);
+	cancel_release(&asker->cancel);
+	return asker->rc;
+}
+
+static void wait_until_hanging(struct bench *bench, unsigned count)
+{
+	struct timespec moment = { .tv_nsec = 1000000 };
+
+	while (bench->fake.hanging < count)
+		(void)nanosleep(&moment, NULL);
+}
+
+static void many_askers_are_one_fetch(void **state)
+{
+	static struct asker askers[ASKERS];
+	struct bench *bench = *state;
+
+	for (size_t i = 0; i < ASKERS; i++)
+		start(&askers[i], bench);
+	for (size_t i = 0; i < ASKERS; i++)
+		assert_int_equal(finish(&askers[i]), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->fake.sent, bench->fake.blob.size);
+}
+
+/* Two mounts on one cache. */
+static void two_processes_are_one_fetch(void **state)
+{
+	struct bench *bench = *state;
+	int ready[2], done[2], status;
+	unsigned char opens, byte = 0;
+	pid_t child;
+
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(done), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		if (write(ready[1], &byte, 1) != 1 || get_layer(bench))
+			_exit(2);
+		opens = (unsigned char)bench->fake.opens;
+		_exit(write(done[1], &opens, 1) == 1 ? 0 : 3);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(read(done[0], &opens, 1), 1);
+	assert_int_equal(bench->fake.opens + opens, 1);
+	for (size_t i = 0; i < 2; i++) {
+		(void)close(ready[i]);
+		(void)close(done[i]);
+	}
+}
+
+static void a_waiter_takes_over_from_a_cancelled_worker(void **state)
+{
+	struct asker worker, waiters[3];
+	struct bench *bench = *state;
+
+	bench->fake.hangs = 1;
+	start(&worker, bench);
+	wait_until_hanging(bench, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(waiters); i++)
+		start(&waiters[i], bench);
+	cancel_set(&worker.cancel);
+	assert_int_equal(finish(&worker), -EINTR);
+	for (size_t i = 0; i < ARRAY_SIZE(waiters); i++)
+		assert_int_equal(finish(&waiters[i]), 0);
+	assert_int_equal(bench->fake.opens, 2);
+}
+
+static void a_waiter_can_give_up(void **state)
+{
+	struct asker worker, waiter;
+	struct bench *bench = *state;
+
+	bench->fake.hangs = 1;
+	start(&worker, bench);
+	wait_until_hanging(bench, 1);
+	start(&waiter, bench);
+	cancel_set(&waiter.cancel);
+	assert_int_equal(finish(&waiter), -EINTR);
+	cancel_set(&worker.cancel);
+	assert_int_equal(finish(&worker), -EINTR);
+	assert_int_equal(bench->fake.opens, 1);
+}
+
+/* The blob was evicted and is on its way again; its index is there all the time. */
+static void *ask_for_blob(void *context)
+{
+	struct asker *asker = context;
+	struct bench *bench = asker->bench;
+	struct stored_blob blob;
+
+	asker->rc = store_blob(
+		bench->store, "repo", &bench->fake.blob, &blob, NULL, &asker->cancel, NULL);
+	if (!asker->rc)
+		stored_blob_release(&blob);
+	return NULL;
+}
+
+static void what_is_cached_waits_for_nobody(void **state)
+{
+	struct bench *bench = *state;
+	struct asker worker = { .bench = bench };
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	bench->fake.hangs = 1;
+	cancel_init(&worker.cancel);
+	assert_int_equal(pthread_create(&worker.thread, NULL, ask_for_blob, &worker), 0);
+	wait_until_hanging(bench, 1);
+	assert_int_equal(get_layer(bench), 0); /* else this would hang */
+	cancel_set(&worker.cancel);
+	assert_int_equal(finish(&worker), -EINTR);
+}
+
+/* --- faults of the source --- */
+
+static const struct fault_case {
+	const char *name;
+	size_t cut_at, longer, shorter;
+	bool ignores_offset;
+	unsigned corruptions;
+	int open_rc, first_rc, then_rc; /* of two calls */
+	unsigned opens;
+	uint64_t sent_of_size; /* per cent of the blob, 0: not looked at */
+	unsigned verify_failures;
+} fault_cases[] = {
+	{ .name = "a cut stream is resumed",
+		.cut_at = MIB,
+		.first_rc = -EIO,
+		.opens = 2,
+		.sent_of_size = 100 },
+	{ .name = "a cut at the first byte",
+		.cut_at = 0,
+		.first_rc = -EIO,
+		.opens = 2,
+		.sent_of_size = 100 },
+	{ .name = "resumed where there are no ranges",
+		.cut_at = FILE_LEN / 2,
+		.ignores_offset = true,
+		.first_rc = -EIO,
+		.opens = 2 },
+	{ .name = "a corrupt copy heals",
+		.corruptions = 1,
+		.opens = 2,
+		.sent_of_size = 200,
+		.verify_failures = 1 },
+	{ .name = "a registry that is always corrupt",
+		.corruptions = 100,
+		.first_rc = -EBADMSG,
+		.then_rc = -EBADMSG,
+		.opens = 4,
+		.verify_failures = 4 },
+	{ .name = "more bytes than it should have",
+		.longer = 1,
+		.first_rc = -EBADMSG,
+		.then_rc = -EBADMSG,
+		.opens = 4,
+		.verify_failures = 4 },
+	{ .name = "fewer bytes than it should have",
+		.shorter = 1,
+		.first_rc = -EBADMSG,
+		.then_rc = -EBADMSG,
+		.opens = 4,
+		.verify_failures = 4 },
+	{ .name = "not there is no absence",
+		.open_rc = -ENOENT,
+		.first_rc = -EIO,
+		.then_rc = -EIO,
+		.opens = 2 },
+	{ .name = "not allowed",
+		.open_rc = -EACCES,
+		.first_rc = -EACCES,
+		.then_rc = -EACCES,
+		.opens = 2 },
+	{ .name = "away",
+		.open_rc = -EHOSTUNREACH,
+		.first_rc = -EHOSTUNREACH,
+		.then_rc = -EHOSTUNREACH,
+		.opens = 2 },
+};
+
+static void fault_row(void **state)
+{
+	const struct fault_case *c = *state;
+	struct bench *bench;
+	struct fake *fake;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	fake = &bench->fake;
+	fake->cuts = c->first_rc == -EIO && !c->open_rc;
+	fake->cut_at = c->cut_at;
+	fake->longer = c->longer;
+	fake->shorter = c->shorter;
+	fake->ignores_offset = c->ignores_offset;
+	fake->corruptions = c->corruptions;
+	fake->open_rc = c->open_rc;
+	assert_int_equal(get_layer(bench), c->first_rc);
+	assert_int_equal(is_cached(bench, "partial"), c->cut_at > 0);
+	assert_int_equal(is_cached(bench, "blobs/sha256"), !c->first_rc);
+	assert_int_equal(get_layer(bench), c->then_rc);
+	assert_false(is_cached(bench, "partial"));
+	assert_int_equal(is_cached(bench, "index/sha256"), !c->then_rc);
+	if (!c->then_rc)
+		assert_int_equal(get_files(bench), 0);
+	if (c->corruptions != 1)
+		assert_int_equal(fake->opens, c->opens);
+	if (c->sent_of_size)
+		assert_int_equal(fake->sent, fake->blob.size * c->sent_of_size / 100);
+	assert_int_equal(bench->observer.counters.verify_failures, c->verify_failures);
+	(void)teardown(&made);
+}
+
+static void a_rotten_partial_heals(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->fake.cuts = 1;
+	bench->fake.cut_at = MIB;
+	assert_int_equal(get_blob(bench), -EIO);
+	flip(in_cache(bench, "partial"), 1000);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->observer.counters.verify_failures, 1);
+	assert_int_equal(bench->fake.opens, 3);
+}
+
+static void a_partial_that_is_too_long_starts_over(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->fake.cuts = 1;
+	bench->fake.cut_at = MIB;
+	assert_int_equal(get_blob(bench), -EIO);
+	assert_int_equal(truncate(in_cache(bench, "partial"), (off_t)bench->fake.blob.size + 1), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+	assert_int_equal(bench->observer.counters.verify_failures, 0);
+}
+
+static void a_whole_partial_needs_a_proof(void **state)
+{
+	struct bench *bench = *state;
+	CLEANUP(closep) int fd = open(in_cache(bench, "partial"), O_CREAT | O_WRONLY, 0600);
+
+	assert_int_equal(
+		write(fd, bench->fake.bytes, bench->fake.blob.size), bench->fake.blob.size);
+	bench->fake.prove_rc = -EACCES;
+	assert_int_equal(get_layer(bench), -EACCES);
+	bench->fake.prove_rc = 0;
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.opens, 0);
+}
+
+static void a_limit_is_kept_before_any_request(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->config.fetch_limit = MIB;
+	remount(bench);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	assert_int_equal(get_blob(bench), -EFBIG);
+	assert_int_equal(bench->fake.opens, 0);
+}
+
+static void a_limit_is_kept_without_a_size(void **state)
+{
+	struct bench *bench = *state;
+	struct descriptor blob = bench->fake.blob;
+	struct stored_blob stored;
+
+	blob.size = DESCRIPTOR_SIZE_UNKNOWN;
+	bench->config.fetch_limit = MIB;
+	remount(bench);
+	assert_int_equal(
+		store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), -EFBIG);
+	assert_true(bench->fake.sent <= MIB + 256 * 1024);
+	assert_false(is_cached(bench, "partial"));
+	bench->config.fetch_limit = 0;
+	remount(bench);
+	assert_int_equal(store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), 0);
+	assert_blob(bench, stored.fd);
+	stored_blob_release(&stored);
+}
+
+/* --- who may read --- */
+
+static void another_identity_must_prove(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_layer(bench), 0);
+	bench->fake.identity = "you";
+	bench->fake.prove_rc = -EACCES;
+	remount(bench);
+	assert_int_equal(get_layer(bench), -EACCES);
+	assert_int_equal(get_blob(bench), -EACCES);
+	bench->fake.prove_rc = -ENOENT;
+	assert_int_equal(get_layer(bench), -EIO);
+	bench->fake.prove_rc = -EHOSTUNREACH;
+	assert_int_equal(get_layer(bench), -EHOSTUNREACH);
+	bench->fake.prove_rc = 0;
+	bench->fake.proves = 0;
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.proves, 1);
+	assert_int_equal(bench->fake.opens, 1);
+}
+
+static int age_proof(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	struct timespec times[2] = { { .tv_sec = time(NULL) - CACHE_PROOF_MAX_AGE_S - 60 } };
+
+	(void)st;
+	(void)ftw;
+	times[1] = times[0];
+	return flag == FTW_F && strstr(path, "/proof/") ? utimensat(AT_FDCWD, path, times, 0) : 0;
+}
+
+static void an_old_proof_will_do_when_nobody_can_be_asked(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(nftw(bench->dir, age_proof, 16, FTW_PHYS), 0);
+	remount(bench);
+	bench->fake.prove_rc = -ETIMEDOUT;
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.proves, 1);
+	assert_int_equal(bench->fallbacks, 1);
+	bench->fake.prove_rc = -EACCES;
+	assert_int_equal(get_layer(bench), -EACCES);
+	bench->config.offline = true;
+	remount(bench);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.proves, 2);
+}
+
+static void offline_asks_for_nothing(void **state)
+{
+	struct bench *bench = *state;
+	struct descriptor resolved = { 0 };
+	struct name_list list = { NULL, 0 };
+	char *bytes;
+	size_t len;
+
+	bench->config.offline = true;
+	remount(bench);
+	assert_int_equal(get_layer(bench), -ENETUNREACH);
+	assert_int_equal(get_blob(bench), -ENETUNREACH);
+	assert_int_equal(store_manifest(bench->store, "repo", &bench->fake.blob.digest, &bytes,
+				 &len, NULL, NULL, NULL),
+		-ENETUNREACH);
+	assert_int_equal(
+		store_resolve(bench->store, "repo", "1", &resolved, NULL, NULL), -ENETUNREACH);
+	assert_int_equal(store_tags(bench->store, "repo", &list, NULL, NULL), -ENETUNREACH);
+	assert_int_equal(store_repositories(bench->store, &list, NULL, NULL), -ENETUNREACH);
+	assert_int_equal(
+		bench->fake.opens + bench->fake.proves + bench->fake.manifests + bench->fake.lists,
+		0);
+}
+
+/* --- faults of the disk --- */
+
+static void a_rotten_index_is_made_anew(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_layer(bench), 0);
+	flip(in_cache(bench, "index/sha256"), 100);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(truncate(in_cache(bench, "index/sha256"), 10), 0);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->observer.counters.cache_corrupt, 2);
+	assert_int_equal(bench->observer.counters.layers_indexed, 3);
+}
+
+static void a_rotten_blob_is_fetched_afresh(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_blob(bench), 0);
+	flip(in_cache(bench, "blobs/sha256"), -1);
+	remount(bench);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+	/* Found while it is indexed: the same. */
+	flip(in_cache(bench, "blobs/sha256"), 5000);
+	assert_int_equal(unlink(in_cache(bench, "index/sha256")), 0);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.opens, 3);
+	assert_int_equal(bench->observer.counters.cache_corrupt, 2);
+	assert_int_equal(get_blob(bench), 0);
+}
+
+static void a_damaged_layer_is_made_anew(void **state)
+{
+	struct bench *bench = *state;
+	struct layer *layer;
+
+	assert_int_equal(
+		store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, NULL), 0);
+	store_layer_damaged(bench->store, layer);
+	layer_free(layer);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	assert_false(is_cached(bench, "index/sha256"));
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+}
+
+static void an_evicted_blob_is_fetched_again(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+	assert_int_equal(bench->observer.counters.layers_indexed, 1);
+}
+
+static void a_shown_layer_is_indexed_on_the_way(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_blob(bench), 0);
+	assert_true(is_cached(bench, "index/sha256"));
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+}
+
+static void another_blob_is_not_indexed(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->fake.blob.media_type = (char *)"application/octet-stream";
+	assert_int_equal(get_blob(bench), 0);
+	assert_false(is_cached(bench, "index/sha256"));
+}
+
+static void without_a_cache_there_are_temporary_files(void **state)
+{
+	struct bench *bench = *state;
+	struct cache *cache = bench->cache;
+
+	bench->cache = NULL;
+	remount(bench);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->warnings, 0);
+	bench->cache = cache;
+}
+
+static void a_broken_cache_degrades(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)nftw(bench->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->warnings, 2); /* one of the cache, one of the store */
+}
+
+static void a_blob_larger_than_the_cache_stays_out(void **state)
+{
+	struct bench *bench = *state;
+
+	cache_close(bench->cache);
+	assert_int_equal(cache_open(&bench->cache, bench->dir, MIB, &bench->observer, NULL), 0);
+	remount(bench);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	assert_true(is_cached(bench, "index/sha256"));
+	assert_int_equal(bench->fake.opens, 1);
+}
+
+static void full_child(struct bench *bench, rlim_t bytes, int rc)
+{
+	struct rlimit limit = { bytes, bytes };
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &limit))
+		_exit(2);
+	_exit(get_layer(bench) == rc ? 0 : 3);
+}
+
+/* A limit on files strikes everywhere: there is no place left at all. */
+static void no_place_at_all_is_enospc(void **state)
+{
+	struct bench *bench = *state;
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (!child)
+		full_child(bench, MIB, -ENOSPC);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_false(is_cached(bench, "index/sha256"));
+	assert_int_equal(get_layer(bench), 0);
+}
+
+/* One zstd frame of more than a span: only a seekable copy can be entered. */
+static void a_spool_comes_with_its_layer(void **state)
+{
+	struct bench *bench = *state;
+	size_t len, packed_len;
+	CLEANUP(freep) char *tar = make_tar(SPAN_SIZE_MAX + MIB, &len);
+	char *packed = malloc(ZSTD_compressBound(len));
+
+	packed_len = ZSTD_compress(packed, ZSTD_compressBound(len), tar, len, 1);
+	assert_false(ZSTD_isError(packed_len));
+	set_bytes(bench, packed, packed_len, TAR_TYPE "+zstd");
+	assert_int_equal(get_files(bench), 0);
+	assert_true(is_cached(bench, "spool/sha256"));
+	assert_int_equal(unlink(in_cache(bench, "spool/sha256")), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_true(is_cached(bench, "spool/sha256"));
+	assert_int_equal(bench->fake.opens, 1);
+	bench->cache = (cache_close(bench->cache), NULL);
+	remount(bench);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+}
+
+/* --- documents --- */
+
+static int get_manifest(struct bench *bench, char **ret_type)
+{
+	CLEANUP(freep) char *bytes = NULL;
+	size_t len = 0;
+	int rc = store_manifest(
+		bench->store, "repo", &bench->fake.blob.digest, &bytes, &len, ret_type, NULL, NULL);
+
+	if (!rc) {
+		assert_int_equal(len, bench->fake.blob.size);
+		assert_memory_equal(bytes, bench->fake.bytes, len + 1);
+	}
+	return rc;
+}
+
+static int get_document(struct bench *bench, uint64_t size)
+{
+	CLEANUP(freep) char *bytes = NULL;
+	struct descriptor blob = bench->fake.blob;
+	size_t len = 0;
+	int rc;
+
+	blob.size = size;
+	rc = store_document(bench->store, "repo", &blob, &bytes, &len, NULL, NULL);
+	if (!rc) {
+		assert_int_equal(len, bench->fake.blob.size);
+		assert_memory_equal(bytes, bench->fake.bytes, len + 1);
+	}
+	return rc;
+}
+
+static int setup_document(void **state)
+{
+	int rc = setup(state);
+
+	if (!rc)
+		set_bytes(*state, strdup("{\"schemaVersion\":2}"), 19, MANIFEST_TYPE);
+	return rc;
+}
+
+static void a_manifest_is_fetched_once(void **state)
+{
+	struct bench *bench = *state;
+	char *type = NULL;
+
+	bench->fake.type = MANIFEST_TYPE;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(get_manifest(bench, &type), 0);
+		assert_string_equal(type, MANIFEST_TYPE);
+		free(type);
+		remount(bench);
+	}
+	assert_int_equal(bench->fake.manifests, 1);
+	assert_int_equal(bench->fake.proves, 0);
+	flip(in_cache(bench, "blobs/sha256"), 3);
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	assert_int_equal(bench->fake.manifests, 2);
+	assert_int_equal(bench->observer.counters.cache_corrupt, 1);
+}
+
+static void a_manifest_is_proved_by_fetching_it(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	bench->fake.identity = "you";
+	remount(bench);
+	bench->fake.open_rc = -EHOSTUNREACH;
+	assert_int_equal(get_manifest(bench, NULL), -EHOSTUNREACH);
+	bench->fake.open_rc = -EACCES;
+	assert_int_equal(get_manifest(bench, NULL), -EACCES);
+	bench->fake.open_rc = 0;
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	assert_int_equal(bench->fake.manifests, 4);
+	assert_int_equal(nftw(bench->dir, age_proof, 16, FTW_PHYS), 0);
+	remount(bench);
+	bench->fake.open_rc = -EHOSTUNREACH;
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	assert_int_equal(bench->fallbacks, 1);
+	bench->fake.open_rc = -EACCES;
+	assert_int_equal(get_manifest(bench, NULL), -EACCES);
+	assert_int_equal(bench->fake.proves, 0);
+}
+
+static const struct document_case {
+	const char *name;
+	unsigned corruptions;
+	size_t shorter;
+	int open_rc;
+	int manifest_rc, document_rc;
+} document_cases[] = {
+	{ "a good document", 0, 0, 0, 0, 0 },
+	{ "a corrupt document heals", 1, 0, 0, 0, 0 },
+	{ "one that is always corrupt", 100, 0, 0, -EBADMSG, -EBADMSG },
+	{ "one that is cut short", 0, 1, 0, -EBADMSG, -EBADMSG },
+	{ "a manifest may be absent, a listed blob may not", 0, 0, -ENOENT, -ENOENT, -EIO },
+	{ "one that is not allowed", 0, 0, -EACCES, -EACCES, -EACCES },
+};
+
+static void document_row(void **state)
+{
+	const struct document_case *c = *state;
+
+	for (int is_manifest = 0; is_manifest < 2; is_manifest++) {
+		struct bench *bench;
+		void *made;
+
+		assert_int_equal(setup_document(&made), 0);
+		bench = made;
+		bench->fake.corruptions = c->corruptions;
+		bench->fake.shorter = c->shorter;
+		bench->fake.open_rc = c->open_rc;
+		if (is_manifest)
+			assert_int_equal(get_manifest(bench, NULL), c->manifest_rc);
+		else
+			assert_int_equal(
+				get_document(bench, bench->fake.blob.size), c->document_rc);
+		assert_int_equal(is_cached(bench, "blobs/sha256"),
+			is_manifest ? !c->manifest_rc : !c->document_rc);
+		(void)teardown(&made);
+	}
+}
+
+static void a_document_is_as_long_as_it_says(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_document(bench, bench->fake.blob.size + 1), -EBADMSG);
+	assert_int_equal(get_document(bench, DOCUMENT_MAX + 1), -EFBIG);
+	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), 0);
+	assert_int_equal(get_document(bench, bench->fake.blob.size), 0);
+}
+
+static void a_layer_is_no_document(void **state)
+{
+	struct bench *bench = *state;
+	size_t len = DOCUMENT_MAX + 1;
+
+	set_bytes(bench, calloc(1, len), len, TAR_TYPE);
+	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), -EFBIG);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), -EFBIG);
+}
+
+/* --- names --- */
+
+static const struct away_case {
+	const char *name;
+	int rc;
+	bool falls_back;
+} away_cases[] = {
+	{ "no route: the last answer again", -EHOSTUNREACH, true },
+	{ "no answer: the last answer again", -ETIMEDOUT, true },
+	{ "out of order: the last answer again", -EIO, true },
+	{ "not allowed: no answer", -EACCES, false },
+	{ "not there: no answer", -ENOENT, false },
+	{ "too many requests: no answer", -EDQUOT, false },
+	{ "interrupted: no answer", -EINTR, false },
+};
+
+static void ask_names(struct bench *bench, int rc)
+{
+	struct descriptor found = { 0 };
+	struct name_list list = { NULL, 0 };
+
+	assert_int_equal(store_tags(bench->store, "repo", &list, NULL, NULL), rc);
+	assert_int_equal(list.count, rc ? 0 : 2);
+	assert_int_equal(name_list_has(&list, "two"), !rc);
+	name_list_release(&list);
+	assert_int_equal(store_repositories(bench->store, &list, NULL, NULL), rc);
+	assert_int_equal(list.count, rc ? 0 : 2);
+	name_list_release(&list);
+	assert_int_equal(store_resolve(bench->store, "repo", "1", &found, NULL, NULL), rc);
+	if (!rc) {
+		assert_true(digest_equal(&found.digest, &bench->fake.blob.digest));
+		assert_int_equal(found.size, bench->fake.blob.size);
+		assert_string_equal(found.media_type, TAR_TYPE);
+	}
+	descriptor_release(&found);
+}
+
+static void away_row(void **state)
+{
+	const struct away_case *c = *state;
+	struct bench *bench;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	bench->fake.names_rc = c->rc;
+	ask_names(bench, c->rc);
+	bench->fake.names_rc = 0;
+	ask_names(bench, 0);
+	bench->fake.names_rc = c->rc;
+	ask_names(bench, c->falls_back ? 0 : c->rc);
+	assert_int_equal(bench->fallbacks, c->falls_back ? 3 : 0);
+	bench->fake.identity = "you"; /* who never saw these names */
+	remount(bench);
+	ask_names(bench, c->rc);
+	bench->fake.identity = "me";
+	bench->config.offline = true;
+	remount(bench);
+	ask_names(bench, 0);
+	assert_int_equal(bench->fake.lists, 12);
+	(void)teardown(&made);
+}
+
+/* --- layouts --- */
+
+struct local {
+	struct bench *bench;
+	char path[80];  /* of the layout */
+	char blob[512]; /* of the blob in it */
+};
+
+static void write_file(const char *path, const char *bytes, size_t len)
+{
+	CLEANUP(closep) int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, len), len);
+}
+
+/* Puts the registry's blob into a layout and the bench's store over that. */
+static void go_local(struct bench *bench, struct local *local)
+{
+	static const char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+	static const char idx[] = "{\"schemaVersion\":2,\"manifests\":[]}";
+	char path[512], hex[DIGEST_HEX_MAX];
+	struct source *source;
+
+	local->bench = bench;
+	(void)snprintf(local->path, sizeof local->path, "%s/layout", bench->dir);
+	assert_int_equal(mkdir(local->path, 0755), 0);
+	(void)snprintf(path, sizeof path, "%s/oci-layout", local->path);
+	write_file(path, version, sizeof version - 1);
+	(void)snprintf(path, sizeof path, "%s/index.json", local->path);
+	write_file(path, idx, sizeof idx - 1);
+	(void)snprintf(path, sizeof path, "%s/blobs", local->path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	(void)snprintf(path, sizeof path, "%s/blobs/sha256", local->path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	(void)snprintf(local->blob, sizeof local->blob, "%s/blobs/sha256/%s", local->path,
+		digest_hex(&bench->fake.blob.digest, hex));
+	write_file(local->blob, bench->fake.bytes, bench->fake.blob.size);
+	store_free(bench->store);
+	assert_int_equal(layout_open(&source, local->path, &bench->observer, NULL), 0);
+	assert_int_equal(store_new(&bench->store, source, bench->cache, &bench->config,
+				 &bench->observer, NULL),
+		0);
+}
+
+static void local_blobs_stay_where_they_are(void **state)
+{
+	struct bench *bench = *state;
+	struct progress progress = { 0 };
+	struct stored_blob blob;
+	struct local local;
+
+	go_local(bench, &local);
+	assert_int_equal(get_files(bench), 0);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	assert_true(is_cached(bench, "index/sha256"));
+	assert_int_equal(
+		store_blob(bench->store, "", &bench->fake.blob, &blob, &progress, NULL, NULL), 0);
+	assert_int_equal(progress.done, bench->fake.blob.size);
+	assert_true(blob.is_local);
+	assert_true(stored_blob_is_intact(&blob));
+	flip(local.blob, 600);
+	assert_false(stored_blob_is_intact(&blob));
+	stored_blob_release(&blob);
+	assert_int_equal(get_blob(bench), -EBADMSG);
+	assert_int_equal(bench->observer.counters.verify_failures, 1);
+	flip(local.blob, 600);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(get_document(bench, bench->fake.blob.size), 0);
+}
+
+static void a_local_blob_is_hashed_once(void **state)
+{
+	struct bench *bench = *state;
+	struct progress progress = { 0 };
+	struct stored_blob blob;
+	struct local local;
+
+	go_local(bench, &local);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(
+		store_blob(bench->store, "", &bench->fake.blob, &blob, &progress, NULL, NULL), 0);
+	assert_int_equal(progress.done, 0); /* no pass */
+	stored_blob_release(&blob);
+}
+
+static void a_wrong_local_blob_has_no_index(void **state)
+{
+	struct bench *bench = *state;
+	struct local local;
+
+	go_local(bench, &local);
+	flip(local.blob, 600);
+	assert_int_equal(get_layer(bench), -EBADMSG);
+	assert_false(is_cached(bench, "index/sha256"));
+	assert_int_equal(truncate(local.blob, 600), 0);
+	assert_int_equal(get_layer(bench), -EBADMSG);
+	assert_int_equal(unlink(local.blob), 0);
+	assert_int_equal(get_layer(bench), -EIO);
+	assert_int_equal(get_blob(bench), -EIO);
+	assert_int_equal(get_manifest(bench, NULL), -ENOENT);
+}
+
+static void local_layers_work_without_a_cache(void **state)
+{
+	struct bench *bench = *state;
+	struct cache *cache = bench->cache;
+	struct local local;
+
+	bench->cache = NULL;
+	go_local(bench, &local);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->observer.counters.layers_indexed, 1);
+	bench->cache = cache;
+}
+
+#define BENCHED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define ROWS(table, fn)                                                                            \
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
+		tests[n++] = (struct CMUnitTest)                                                   \
+		{                                                                                  \
+			.name = table[i].name, .test_func = fn, .initial_state = (void *)&table[i] \
+		}
+
+int main(void)
+{
+	static const struct CMUnitTest benched[] = {
+		BENCHED(a_layer_is_fetched_once),
+		BENCHED(many_askers_are_one_fetch),
+		BENCHED(two_processes_are_one_fetch),
+		BENCHED(a_waiter_takes_over_from_a_cancelled_worker),
+		BENCHED(a_waiter_can_give_up),
+		BENCHED(what_is_cached_waits_for_nobody),
+		BENCHED(a_rotten_partial_heals),
+		BENCHED(a_partial_that_is_too_long_starts_over),
+		BENCHED(a_whole_partial_needs_a_proof),
+		BENCHED(a_limit_is_kept_before_any_request),
+		BENCHED(a_limit_is_kept_without_a_size),
+		BENCHED(another_identity_must_prove),
+		BENCHED(an_old_proof_will_do_when_nobody_can_be_asked),
+		BENCHED(offline_asks_for_nothing),
+		BENCHED(a_rotten_index_is_made_anew),
+		BENCHED(a_rotten_blob_is_fetched_afresh),
+		BENCHED(a_damaged_layer_is_made_anew),
+		BENCHED(an_evicted_blob_is_fetched_again),
+		BENCHED(a_shown_layer_is_indexed_on_the_way),
+		BENCHED(another_blob_is_not_indexed),
+		BENCHED(without_a_cache_there_are_temporary_files),
+		BENCHED(a_broken_cache_degrades),
+		BENCHED(a_blob_larger_than_the_cache_stays_out),
+		BENCHED(no_place_at_all_is_enospc),
+		BENCHED(a_spool_comes_with_its_layer),
+		cmocka_unit_test_setup_teardown(
+			a_manifest_is_fetched_once, setup_document, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_manifest_is_proved_by_fetching_it, setup_document, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_document_is_as_long_as_it_says, setup_document, teardown),
+		BENCHED(a_layer_is_no_document),
+		BENCHED(local_blobs_stay_where_they_are),
+		BENCHED(a_local_blob_is_hashed_once),
+		BENCHED(a_wrong_local_blob_has_no_index),
+		BENCHED(local_layers_work_without_a_cache),
+	};
+	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
+				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases)];
+	size_t n = ARRAY_SIZE(benched);
+
+	memcpy(tests, benched, sizeof benched);
+	ROWS(fault_cases, fault_row);
+	ROWS(document_cases, document_row);
+	ROWS(away_cases, away_row);
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
