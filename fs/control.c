@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/spaces.h"
+#include "fs/views.h"
+#include "model/cleanup.h"
+#include "version.h"
+
+enum { SNAPSHOT_MAX = 4 << 20 }; /* bytes of one control file */
+
+/* What the counters are called in stats.json and metrics. */
+static const struct {
+	const char *name;
+	size_t offset;
+} counters[] = {
+#define COUNTER(name)                                                                              \
+	{                                                                                          \
+#name, offsetof(struct counters, name)                                             \
+	}
+	COUNTER(http_requests),
+	COUNTER(http_retries),
+	COUNTER(http_failures),
+	COUNTER(http_resumes),
+	COUNTER(http_redirects),
+	COUNTER(range_ignored),
+	COUNTER(auth_tokens),
+	COUNTER(fetched_bytes),
+	COUNTER(verify_failures),
+	COUNTER(cache_hits),
+	COUNTER(cache_misses),
+	COUNTER(cache_corrupt),
+	COUNTER(layers_indexed),
+	COUNTER(spans_decoded),
+#undef COUNTER
+};
+
+static uint64_t counter(const struct fs *fs, size_t i)
+{
+	return atomic_load(
+		(_Atomic uint64_t *)((char *)&fs->observer->counters + counters[i].offset));
+}
+
+static void put_bytes(struct buf *ret, uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	for (; value >= 1023.95 && unit + 1 < ARRAY_SIZE(units); unit++)
+		value /= 1024;
+	(void)buf_printf(ret, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+/* The name of a process, for finding out who is behind a fetch. */
+static void put_process(struct buf *ret, pid_t pid)
+{
+	char path[32], name[32] = "?";
+	CLEANUP(closep) int fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
+	if (n > 0)
+		name[n - (name[n - 1] == '\n')] = '\0';
+	for (char *p = name; *p; p++)
+		*p = (unsigned char)*p < 0x20 ? '?' : *p;
+	(void)buf_printf(ret, "%s(%d)", name, (int)pid);
+}
+
+static void put_uptime(struct buf *ret, uint64_t ms)
+{
+	uint64_t s = ms / 1000;
+
+	if (s >= 3600)
+		(void)buf_printf(ret, "%" PRIu64 "h", s / 3600);
+	if (s >= 60)
+		(void)buf_printf(ret, "%" PRIu64 "m", s / 60 % 60);
+	(void)buf_printf(ret, "%" PRIu64 "s", s % 60);
+}
+
+static void put_load(struct buf *ret, const struct load *load)
+{
+	uint64_t done = atomic_load(&load->progress.done);
+	uint64_t total = atomic_load(&load->progress.total);
+	uint64_t ms = now_ms() - load->started_ms;
+	uint64_t rate = ms ? done * 1000 / ms : 0;
+	char text[64];
+
+	load->type->describe(load, text, sizeof text);
+	(void)buf_printf(ret, "  %s  ", text);
+	put_bytes(ret, total);
+	if (total)
+		(void)buf_printf(ret, "  %u%%", (unsigned)(done * 100 / total));
+	(void)buf_append_text(ret, "  ");
+	put_bytes(ret, rate);
+	(void)buf_append_text(ret, "/s");
+	if (rate && total > done)
+		(void)buf_printf(ret, "  %" PRIu64 "s left", (total - done) / rate + 1);
+	(void)buf_append_text(ret, "  for ");
+	put_process(ret, load->asker);
+	(void)buf_append_text(ret, "\n");
+}
+
+static void write_status(struct fs *fs, struct buf *ret)
+{
+	const struct counters *c = &fs->observer->counters;
+	bool has_some = false;
+
+	(void)buf_printf(ret, "%s on %s, up ", fs->options->source, fs->options->mountpoint);
+	put_uptime(ret, now_ms() - fs->started_ms);
+	(void)buf_printf(ret, "\nrequests  %" PRIu64 ", %" PRIu64 " retried, %" PRIu64 " failed\n",
+		atomic_load(&c->http_requests), atomic_load(&c->http_retries),
+		atomic_load(&c->http_failures));
+	(void)buf_append_text(ret, "fetched   ");
+	put_bytes(ret, atomic_load(&c->fetched_bytes));
+	(void)buf_append_text(ret, " of ");
+	put_bytes(ret, fs->known_bytes);
+	(void)buf_append_text(ret, " known\ncache     ");
+	if (fs->cache) {
+		put_bytes(ret, cache_used(fs->cache));
+		(void)buf_append_text(ret, " of ");
+		put_bytes(ret, fs->options->cache_size);
+		(void)buf_printf(ret, " in %s; %" PRIu64 " hits, %" PRIu64 " misses\n",
+			cache_path(fs->cache), atomic_load(&c->cache_hits),
+			atomic_load(&c->cache_misses));
+	} else {
+		(void)buf_append_text(ret, "none\n");
+	}
+	(void)buf_printf(ret, "layers    %" PRIu64 " indexed, %" PRIu64 " spans decoded\n",
+		atomic_load(&c->layers_indexed), atomic_load(&c->spans_decoded));
+	for (const struct load *load = fs->running; load; load = load->next_running) {
+		if (!load->type->describe)
+			continue;
+		if (!has_some)
+			(void)buf_append_text(ret, "in flight\n");
+		has_some = true;
+		put_load(ret, load);
+	}
+}
+
+static void put_json(struct buf *ret, const char *name, const char *value)
+{
+	(void)buf_printf(ret, "  \"%s\": ", name);
+	(void)json_write_string(ret, value, strlen(value));
+	(void)buf_append_text(ret, ",\n");
+}
+
+static void put_in_flight(struct fs *fs, struct buf *ret)
+{
+	bool is_first = true;
+	char text[64];
+
+	(void)buf_append_text(ret, "  \"in_flight\": [");
+	for (const struct load *load = fs->running; load; load = load->next_running) {
+		if (!load->type->describe)
+			continue;
+		load->type->describe(load, text, sizeof text);
+		(void)buf_printf(ret,
+			"%s\n    {\"digest\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64
+			", \"ms\": %" PRIu64 ", \"pid\": %d}",
+			is_first ? "" : ",", text, atomic_load(&load->progress.done),
+			atomic_load(&load->progress.total), now_ms() - load->started_ms,
+			(int)load->asker);
+		is_first = false;
+	}
+	(void)buf_append_text(ret, is_first ? "]\n" : "\n  ]\n");
+}
+
+static void write_stats(struct fs *fs, struct buf *ret)
+{
+	(void)buf_append_text(ret, "{\n  \"schema\": 1,\n");
+	put_json(ret, "source", fs->options->source);
+	put_json(ret, "mountpoint", fs->options->mountpoint);
+	(void)buf_printf(ret, "  \"uptime_ms\": %" PRIu64 ",\n", now_ms() - fs->started_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		(void)buf_printf(ret, "  \"%s\": %" PRIu64 ",\n", counters[i].name, counter(fs, i));
+	(void)buf_printf(ret, "  \"known_bytes\": %" PRIu64 ",\n  \"errors\": %" PRIu64 ",\n",
+		fs->known_bytes, fs->errors);
+	(void)buf_printf(ret, "  \"cache_bytes\": %" PRIu64 ",\n  \"fuse\": {",
+		fs->cache ? cache_used(fs->cache) : 0);
+	for (size_t i = 0; i < OP_COUNT; i++)
+		(void)buf_printf(ret, "%s\"%s\": %" PRIu64, i ? ", " : "", operation_names[i],
+			fs->requests[i]);
+	(void)buf_append_text(ret, "},\n");
+	put_in_flight(fs, ret);
+	(void)buf_append_text(ret, "}\n");
+}
+
+static void write_metrics(struct fs *fs, struct buf *ret)
+{
+	unsigned in_flight = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		(void)buf_printf(ret, "# TYPE imgfs_%s_total counter\nimgfs_%s_total %" PRIu64 "\n",
+			counters[i].name, counters[i].name, counter(fs, i));
+	(void)buf_append_text(ret, "# TYPE imgfs_fuse_requests_total counter\n");
+	for (size_t i = 0; i < OP_COUNT; i++)
+		(void)buf_printf(ret, "imgfs_fuse_requests_total{op=\"%s\"} %" PRIu64 "\n",
+			operation_names[i], fs->requests[i]);
+	for (const struct load *load = fs->running; load; load = load->next_running)
+		in_flight += load->type->describe != NULL;
+	(void)buf_printf(ret, "# TYPE imgfs_inflight gauge\nimgfs_inflight %u\n", in_flight);
+	(void)buf_printf(ret, "# TYPE imgfs_cache_bytes gauge\nimgfs_cache_bytes %" PRIu64 "\n",
+		fs->cache ? cache_used(fs->cache) : 0);
+}
+
+static void write_log(struct fs *fs, struct buf *ret)
+{
+	log_ring(fs->log, ret);
+}
+
+static void write_source(struct fs *fs, struct buf *ret)
+{
+	(void)buf_printf(ret, "%s\n", fs->options->source);
+}
+
+static void write_options(struct fs *fs, struct buf *ret)
+{
+	(void)buf_append(ret, fs->options->given.data, fs->options->given.len);
+}
+
+static void write_version(struct fs *fs, struct buf *ret)
+{
+	(void)fs;
+	(void)buf_append_text(ret, "imgfs " IMGFS_VERSION "\n");
+}
+
+static void write_pid(struct fs *fs, struct buf *ret)
+{
+	(void)fs;
+	(void)buf_printf(ret, "%d\n", (int)getpid());
+}
+
+static const struct {
+	const char *name;
+	void (*write)(struct fs *fs, struct buf *ret);
+} files[] = {
+	{ "log", write_log },
+	{ "metrics", write_metrics },
+	{ "options", write_options },
+	{ "pid", write_pid },
+	{ "source", write_source },
+	{ "stats.json", write_stats },
+	{ "status", write_status },
+	{ "version", write_version },
+};
+
+void control_log_status(struct fs *fs)
+{
+	struct buf text;
+
+	buf_init(&text, SNAPSHOT_MAX);
+	write_status(fs, &text);
+	for (char *line = text.data, *end; line && *line; line = end + 1) {
+		end = strchr(line, '\n');
+		if (!end)
+			break;
+		*end = '\0';
+		log_line(fs->log, LOG_LEVEL_INFO, "%s", line);
+	}
+	buf_release(&text);
+}
+
+/* --- the directories --- */
+
+int control_entry(struct fs *fs, struct fuse_entry_param *ret)
+{
+	struct place place = { .repository = node_root(fs)->place.repository };
+
+	return entry_node(fs, node_make(fs, node_root(fs), CONTROL_NAME, &view_control, &place),
+		CONTENT_TIMEOUT_S, ret);
+}
+
+/* A snapshot for each lookup: never the one before, which somebody may be reading. */
+static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse_entry_param *ret,
+	struct need *need)
+{
+	bool has_repository = store_source(fs->store)->is_local || *dir->place.repository;
+	struct buf content;
+
+	if (has_repository && !strcmp(name, "blobs"))
+		return entry_directory(
+			fs, dir, name, &view_control_blobs, &dir->place, CONTENT_TIMEOUT_S, ret);
+	if (has_repository && !strcmp(name, "digests"))
+		return entry_directory(
+			fs, dir, name, &view_digests, &dir->place, CONTENT_TIMEOUT_S, ret);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (strcmp(name, files[i].name))
+			continue;
+		buf_init(&content, SNAPSHOT_MAX);
+		files[i].write(fs, &content);
+		return entry_file(fs, dir, name, &content, 0, ret, need);
+	}
+	return no_such_file(need, name);
+}
+
+static int list(struct fs *fs, struct node *dir, struct listing *ret, struct need *need)
+{
+	int rc = listing_add(ret, "blobs", S_IFDIR, 0);
+
+	(void)fs;
+	(void)dir;
+	(void)need;
+	if (!rc)
+		rc = listing_add(ret, "digests", S_IFDIR, 0);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(files); i++)
+		rc = listing_add(ret, files[i].name, S_IFREG, 0);
+	return rc;
+}
+
+const struct view view_control = {
+	.name = "control", .type = S_IFDIR, .lookup = lookup, .list = list
+};
+
+/* --- blobs/ALG/HEX: reachable, not listed --- */
+
+static int blobs_lookup(struct fs *fs, struct node *dir, const char *name,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	struct descriptor blob = { .size = DESCRIPTOR_SIZE_UNKNOWN };
+	struct place place = dir->place;
+
+	if (!place.algorithm) {
+		place.algorithm = algorithm_named(name);
+		return place.algorithm ? entry_directory(fs, dir, name, &view_control_blobs, &place,
+						 CONTENT_TIMEOUT_S, ret)
+				       : no_such_file(need, name);
+	}
+	if (digest_parse_parts(&blob.digest, digest_algorithm_name(place.algorithm), name, NULL))
+		return no_such_file(need, name);
+	return entry_blob(fs, place.repository, &blob, false, ret, need);
+}
+
+static int blobs_list(struct fs *fs, struct node *dir, struct listing *ret, struct need *need)
+{
+	(void)fs;
+	(void)need;
+	return dir->place.algorithm ? 0 : listing_add(ret, "sha256", S_IFDIR, 0);
+}
+
+const struct view view_control_blobs = {
+	.name = "control blobs", .type = S_IFDIR, .lookup = blobs_lookup, .list = blobs_list
+};

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs -- one mount: what its views and operations share.
+ *
+ * Everything here belongs to the loop's thread (see load.h).  The fields that
+ * other threads touch say so.
+ *
+ * Numbers.  A node id names what the kernel talks about, an inode number what
+ * a person sees; they differ on purpose, so that equal content has equal
+ * inode numbers while directories never share a node:
+ *
+ *	node id				inode number
+ *	1			root	as the node it stands for
+ *	1<<62 | counter		node	own, or that of its content (struct node)
+ *	space<<32 | number	tree	identity<<32 | entry
+ *
+ * A space is a table of nodes that need no memory each: the files of a layer,
+ * the directories of one diff/ or rootfs/, the stored blobs.  An identity
+ * stands for a digest, whatever path led there.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "fetch/store/store.h"
+#include "fs/load.h"
+#include "fs/log.h"
+#include "fs/options.h"
+#include "model/image.h"
+
+enum {
+	CONTENT_TIMEOUT_S =
+		86400,        /* of what is named by a digest, and of names no grammar allows */
+	READ_MAX = 1 << 20,   /* bytes of one read request */
+	STALE_WAIT_MS = 1000, /* how long a refresh may hold up one who has an old answer */
+};
+
+/* Every request the kernel makes, for the counters; those behind OP_PARKABLE wait for nothing. */
+#define FS_OPERATIONS(X)                                                                           \
+	X(lookup)                                                                                  \
+	X(getattr)                                                                                 \
+	X(readlink)                                                                                \
+	X(opendir)                                                                                 \
+	X(readdir)                                                                                 \
+	X(readdirplus)                                                                             \
+	X(read)                                                                                    \
+	X(getxattr)                                                                                \
+	X(listxattr)                                                                               \
+	X(open)                                                                                    \
+	X(releasedir)                                                                              \
+	X(forget)                                                                                  \
+	X(statfs)                                                                                  \
+	X(interrupt)
+
+enum operation {
+#define X(name) OP_##name,
+	FS_OPERATIONS(X)
+#undef X
+		OP_COUNT
+};
+
+/* One kernel request.  On the stack while it runs, on the heap while it is parked. */
+struct request {
+	fuse_req_t req;
+	enum operation op;
+	fuse_ino_t ino;
+	char *name; /* lookup, getxattr; owned while parked */
+	size_t size;
+	off_t offset;
+	uint64_t fh;
+	pid_t pid;
+	uint64_t since_ms; /* when it came */
+	bool is_interrupted;
+	bool stale_is_fine;
+	struct load *load;            /* what it waits for, or NULL */
+	struct request *next, **prev; /* in the load's list, or in fs->ready */
+};
+
+struct nodes;
+struct flavour_slot;
+struct objects;
+struct spaces;
+
+struct fs {
+	const struct options *options;
+	struct log *log;
+	struct observer *observer;
+	struct cache *cache; /* may be NULL */
+	struct store *store;
+	struct pool *pools[POOL_COUNT];
+	struct fuse_session *session;
+	int event_fd; /* wakes the loop */
+	pthread_mutex_t ended_lock;
+	struct job *ended;     /* under ended_lock: jobs whose run() returned */
+	struct load *running;  /* all running loads */
+	struct request *ready; /* requests to run again */
+	struct nodes *nodes;
+	struct objects *objects;
+	struct spaces *spaces;
+	struct flavour_slot *flavours; /* a table, see view_flavour.c */
+	uint64_t requests[OP_COUNT];
+	uint64_t errors;            /* replies with an error other than ENOENT */
+	uint64_t known_bytes;       /* of all layers seen in manifests so far */
+	struct timespec mounted_at; /* wall clock: the time of what has no other */
+	uint64_t started_ms;
+	bool has_inited; /* the kernel's INIT was answered */
+	uid_t uid;
+	gid_t gid;
+};
+
+/* --- operations (ops.c) --- */
+
+extern const struct fuse_lowlevel_ops fs_ops;
+extern const char *const operation_names[OP_COUNT];
+
+/* Runs a request from its start; replies, or parks it. */
+void request_run(struct fs *fs, struct request *request);
+/* Runs everything in fs->ready. */
+void requests_run_ready(struct fs *fs);
+
+/* --- the loop (loop.c) --- */
+
+int loop_init(struct fs *fs, struct error *err);
+void loop_release(struct fs *fs);
+/* Serves until the file system is unmounted or a signal ends it.  ready is
+ * called once, when the kernel has been answered for the first time. */
+int loop_run(struct fs *fs, void (*ready)(void *context), void *context, struct error *err);
+/* After the pools are gone: takes over what their last jobs left. */
+void loop_reap_last(struct fs *fs);
+/* For pool_new(). */
+void loop_job_ended(void *fs, struct job *job);
+
+/* --- attributes --- */
+
+/* Fills what every node has: owner, block size, times at the mount's. */
+void fs_stat_init(const struct fs *fs, struct stat *st, fuse_ino_t ino, mode_t mode);
+
+/* Days, not forever: in seconds. */
+double fs_ttl(const struct fs *fs);
+
+#endif

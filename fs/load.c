@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/load.h"
+
+#include <string.h>
+
+#include "fs/fs.h"
+#include "model/cleanup.h"
+
+static void run(struct job *job)
+{
+	struct load *load = container_of(job, struct load, job);
+
+	load->rc = cancel_is_set(&load->cancel) ? error_set(&load->err, EINTR, "cancelled")
+						: load->type->run(load);
+}
+
+void load_init(struct load *load, struct fs *fs, const struct load_type *type)
+{
+	*load = (struct load){ .fs = fs, .type = type };
+	load->job.run = run;
+	cancel_init(&load->cancel);
+}
+
+void load_release(struct load *load)
+{
+	cancel_release(&load->cancel);
+}
+
+void load_start(struct load *load, pid_t asker)
+{
+	struct fs *fs = load->fs;
+
+	if (load->state == LOAD_RUNNING || load->state == LOAD_READY)
+		return;
+	if (load->state == LOAD_FAILED && now_ms() - load->ended_ms < LOAD_RETRY_MS)
+		return;
+	cancel_release(&load->cancel);
+	cancel_init(&load->cancel);
+	atomic_store(&load->progress.done, 0);
+	load->err.text[0] = '\0';
+	load->asker = asker;
+	load->started_ms = now_ms();
+	load->state = LOAD_RUNNING;
+	load->next_running = fs->running;
+	load->prev_running = &fs->running;
+	if (fs->running)
+		fs->running->prev_running = &load->next_running;
+	fs->running = load;
+	pool_submit(fs->pools[load->type->pool], &load->job);
+}
+
+int load_want(struct load *load, struct need *need)
+{
+	if (load->state == LOAD_READY)
+		return 0;
+	load_start(load, need->asker);
+	if (load->state == LOAD_FAILED) {
+		need->err = load->err;
+		return load->rc;
+	}
+	if (load->has_old && need->stale_is_fine)
+		return 0;
+	need->load = load;
+	return LOAD_PENDING;
+}
+
+void load_forget(struct load *load)
+{
+	if (load->state != LOAD_READY)
+		return;
+	load->state = LOAD_IDLE;
+	load->has_old = true;
+}
+
+bool load_is_transient(int rc)
+{
+	switch (rc) {
+	case -EHOSTUNREACH:
+	case -ENETUNREACH:
+	case -ETIMEDOUT:
+	case -EPROTO:
+	case -EDQUOT:
+	case -ENOSPC:
+	case -ENOMEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct request *load_ended(struct load *load)
+{
+	struct request *waiters;
+
+	*load->prev_running = load->next_running;
+	if (load->next_running)
+		load->next_running->prev_running = load->prev_running;
+	load->ended_ms = now_ms();
+	if (load->type->settle)
+		load->type->settle(load);
+	if (load->rc == 0) {
+		load->state = LOAD_READY;
+		load->has_old = false;
+		if (load->type->publish)
+			load->type->publish(load);
+	} else if (load->rc == -EINTR) {
+		load->state = LOAD_IDLE;
+	} else if (load->has_old && (load->rc == -EIO || load_is_transient(load->rc))) {
+		log_line(load->fs->log, LOG_LEVEL_WARNING,
+			"%s; going on with what was known before", load->err.text);
+		load->state = LOAD_READY;
+		load->has_old = false;
+	} else {
+		load->state = LOAD_FAILED;
+	}
+	waiters = load->waiters;
+	load->waiters = NULL;
+	return waiters;
+}
+
+void load_park(struct load *load, struct request *request)
+{
+	request->load = load;
+	request->next = load->waiters;
+	request->prev = &load->waiters;
+	if (load->waiters)
+		load->waiters->prev = &request->next;
+	load->waiters = request;
+}
+
+/* Not worth throwing away: seven eighths are here. */
+static bool is_nearly_done(const struct load *load)
+{
+	uint64_t total = atomic_load(&load->progress.total);
+
+	return total && atomic_load(&load->progress.done) >= total - total / 8;
+}
+
+void load_unpark(struct load *load, struct request *request)
+{
+	*request->prev = request->next;
+	if (request->next)
+		request->next->prev = request->prev;
+	request->load = NULL;
+	if (!load->waiters && load->state == LOAD_RUNNING && !is_nearly_done(load))
+		cancel_set(&load->cancel);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "model/cleanup.h"
+
+enum sink { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
+
+struct log {
+	struct observer observer;
+	enum log_level level;
+	pthread_mutex_t lock;
+	enum sink sink;       /* under lock */
+	int fd;               /* SINK_FILE; under lock */
+	char *ring[LOG_RING]; /* under lock */
+	unsigned next;        /* under lock: where the next line goes */
+};
+
+static const struct {
+	const char *name;
+	int priority;
+} levels[] = {
+	[LOG_LEVEL_ERROR] = { "error", LOG_ERR },
+	[LOG_LEVEL_WARNING] = { "warning", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
+	[LOG_LEVEL_TRACE] = { "trace", LOG_DEBUG },
+};
+
+int log_level_parse(const char *text, enum log_level *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (!strcmp(text, levels[i].name)) {
+			*ret = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* How many bytes of UTF-8 start at text: 0 when none do. */
+static size_t utf8_length(const unsigned char *text)
+{
+	size_t more = *text >= 0xf0 && *text < 0xf5   ? 3
+		      : *text >= 0xe0 && *text < 0xf0 ? 2
+		      : *text >= 0xc2 && *text < 0xe0 ? 1
+						      : 0;
+
+	if (*text < 0x80)
+		return 1;
+	for (size_t i = 1; i <= more; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	/* C1 controls (U+0080..U+009F) move terminals as well. */
+	if (*text == 0xc2 && text[1] < 0xa0)
+		return 0;
+	return more ? more + 1 : 0;
+}
+
+static void escape(const char *from, char *to, size_t room)
+{
+	const unsigned char *p = (const unsigned char *)from;
+	size_t used = 0;
+
+	while (*p && used + 5 < room) {
+		size_t len = utf8_length(p);
+
+		if (len && *p >= 0x20 && *p != 0x7f) {
+			memcpy(to + used, p, len);
+			used += len;
+			p += len;
+		} else {
+			used += (size_t)snprintf(to + used, room - used, "\\x%02x", *p);
+			p++;
+		}
+	}
+	to[used] = '\0';
+}
+
+static void write_line(struct log *log, enum log_level level, const char *text)
+{
+	char line[LOG_LINE_MAX + 64];
+	char stamp[32];
+	struct tm tm;
+	time_t now = time(NULL);
+	int len;
+
+	if (log->sink == SINK_SYSLOG) {
+		syslog(levels[level].priority, "%s", text);
+		return;
+	}
+	stamp[0] = '\0';
+	if (log->sink == SINK_FILE && gmtime_r(&now, &tm))
+		(void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ ", &tm);
+	len = snprintf(line, sizeof line, "%simgfs: %s: %s\n", stamp, levels[level].name, text);
+	if (len > 0 && write(log->fd, line, (size_t)len) < 0)
+		return; /* a full or closed log must not stop the file system */
+}
+
+static void keep_line(struct log *log, enum log_level level, const char *text)
+{
+	char *line = NULL;
+
+	if (asprintf(&line, "%s: %s", levels[level].name, text) < 0)
+		return;
+	free(log->ring[log->next]);
+	log->ring[log->next] = line;
+	log->next = (log->next + 1) % LOG_RING;
+}
+
+static void log_text(struct log *log, enum log_level level, const char *text)
+{
+	char escaped[LOG_LINE_MAX];
+
+	if (level > log->level && level > LOG_LEVEL_INFO)
+		return;
+	escape(text, escaped, sizeof escaped);
+	(void)pthread_mutex_lock(&log->lock);
+	keep_line(log, level, escaped); /* the ring keeps info lines whatever the level */
+	if (level <= log->level)
+		write_line(log, level, escaped);
+	(void)pthread_mutex_unlock(&log->lock);
+}
+
+static void observe(struct observer *observer, enum log_level level, const char *text)
+{
+	log_text(container_of(observer, struct log, observer), level, text);
+}
+
+void log_line(struct log *log, enum log_level level, const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_text(log, level, text);
+}
+
+int log_new(struct log **ret, const char *where, enum log_level level, struct error *err)
+{
+	CLEANUP(freep) struct log *log = calloc(1, sizeof *log);
+
+	if (!log)
+		return error_set(err, ENOMEM, "out of memory");
+	log->observer.log = observe;
+	log->level = level;
+	log->fd = STDERR_FILENO;
+	if (where && !strcmp(where, "syslog")) {
+		log->sink = SINK_SYSLOG;
+	} else if (where && strcmp(where, "stderr")) {
+		log->sink = SINK_FILE;
+		log->fd = open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+		if (log->fd < 0)
+			return error_set(err, errno, "log file '%s': %s", where, strerror(errno));
+	}
+	openlog("imgfs", LOG_PID, LOG_DAEMON);
+	(void)pthread_mutex_init(&log->lock, NULL); /* cannot fail with default attributes */
+	*ret = TAKE(log);
+	return 0;
+}
+
+void log_free(struct log *log)
+{
+	if (!log)
+		return;
+	for (size_t i = 0; i < LOG_RING; i++)
+		free(log->ring[i]);
+	if (log->sink == SINK_FILE)
+		(void)close(log->fd); /* nothing to do about a log that cannot be closed */
+	(void)pthread_mutex_destroy(&log->lock);
+	free(log);
+}
+
+struct observer *log_observer(struct log *log)
+{
+	return &log->observer;
+}
+
+void log_detach(struct log *log)
+{
+	(void)pthread_mutex_lock(&log->lock);
+	if (log->sink == SINK_STDERR)
+		log->sink = SINK_SYSLOG;
+	(void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_ring(struct log *log, struct buf *ret)
+{
+	(void)pthread_mutex_lock(&log->lock);
+	for (unsigned i = 0; i < LOG_RING; i++) {
+		const char *line = log->ring[(log->next + i) % LOG_RING];
+
+		if (line)
+			(void)buf_printf(ret, "%s\n", line); /* the status sticks in ret */
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+}

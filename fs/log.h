@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log -- one place that writes lines: to stderr, syslog or a file, and into a
+ * ring of the last LOG_RING lines for .imgfs/log.
+ *
+ * Thread-safe.  Text from outside is escaped here: control characters and
+ * what is not UTF-8 become \xHH, so a server cannot write to a terminal.
+ */
+#ifndef FS_LOG_H
+#define FS_LOG_H
+
+#include <stdbool.h>
+
+#include "fetch/observer.h"
+#include "model/buf.h"
+#include "model/error.h"
+
+enum { LOG_RING = 256, LOG_LINE_MAX = 1100 };
+
+struct log;
+
+/* where: NULL or "stderr", "syslog", or a file to append to. */
+int log_new(struct log **ret, const char *where, enum log_level level, struct error *err);
+void log_free(struct log *log);
+/* Its observer, for fetch; counters included. */
+struct observer *log_observer(struct log *log);
+/* The terminal goes away: stderr becomes syslog. */
+void log_detach(struct log *log);
+void log_ring(struct log *log, struct buf *ret); /* the ring as lines */
+
+__attribute__((format(printf, 3, 4))) void log_line(
+	struct log *log, enum log_level level, const char *fmt, ...);
+
+int log_level_parse(const char *text, enum log_level *ret); /* -EINVAL */
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop: one thread that takes requests from the kernel, runs them, and
+ * runs parked ones again when what they wait for has arrived.
+ *
+ * It sleeps in poll() on three things: the FUSE device, an eventfd that pool
+ * threads write when a job has ended, and a signalfd.  After an answer it looks
+ * for SPIN_US before it sleeps: who walks a tree asks again at once, and waking a
+ * thread costs more than the whole answer.  An idle mount costs nothing.
+ */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "fs/control.h"
+#include "fs/objects.h"
+#include "model/cleanup.h"
+
+enum { STALE_POLL_MS = 100, BATCH = 64, SPIN_US = 50 };
+
+int loop_init(struct fs *fs, struct error *err)
+{
+	fs->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fs->event_fd < 0)
+		return error_set(err, errno, "eventfd: %s", strerror(errno));
+	(void)pthread_mutex_init(&fs->ended_lock, NULL); /* cannot fail with default attributes */
+	return 0;
+}
+
+void loop_release(struct fs *fs)
+{
+	(void)close(fs->event_fd); /* no data in it to lose */
+	(void)pthread_mutex_destroy(&fs->ended_lock);
+}
+
+void loop_job_ended(void *context, struct job *job)
+{
+	struct fs *fs = context;
+	uint64_t one = 1;
+
+	(void)pthread_mutex_lock(&fs->ended_lock);
+	job->next = fs->ended;
+	fs->ended = job;
+	(void)pthread_mutex_unlock(&fs->ended_lock);
+	if (write(fs->event_fd, &one, sizeof one) < 0)
+		return; /* only when the counter is full: then the loop is awake anyway */
+}
+
+static void make_ready(struct fs *fs, struct request *request)
+{
+	request->load = NULL;
+	request->next = fs->ready;
+	request->prev = &fs->ready;
+	if (fs->ready)
+		fs->ready->prev = &request->next;
+	fs->ready = request;
+}
+
+static void wake(struct fs *fs, struct request *waiters)
+{
+	while (waiters) {
+		struct request *next = waiters->next;
+
+		make_ready(fs, waiters);
+		waiters = next;
+	}
+}
+
+static void reap(struct fs *fs)
+{
+	struct job *job;
+	uint64_t count;
+
+	if (read(fs->event_fd, &count, sizeof count) < 0)
+		return; /* nothing was written since: a poll too many */
+	(void)pthread_mutex_lock(&fs->ended_lock);
+	job = fs->ended;
+	fs->ended = NULL;
+	(void)pthread_mutex_unlock(&fs->ended_lock);
+	while (job) {
+		struct job *next = job->next;
+
+		wake(fs, load_ended(container_of(job, struct load, job)));
+		job = next;
+	}
+}
+
+void loop_reap_last(struct fs *fs)
+{
+	reap(fs);
+}
+
+/* Those who have an old answer do not wait longer than STALE_WAIT_MS for a newer one.
+ * Returns how long poll() may sleep. */
+static int release_stale(struct fs *fs)
+{
+	uint64_t now = now_ms();
+	bool have_some = false;
+
+	for (struct load *load = fs->running; load; load = load->next_running) {
+		if (!load->has_old || !load->waiters)
+			continue;
+		have_some = true;
+		if (now - load->started_ms < STALE_WAIT_MS)
+			continue;
+		for (struct request *request = load->waiters; request; request = request->next)
+			request->stale_is_fine = true;
+		wake(fs, TAKE(load->waiters));
+	}
+	return have_some ? STALE_POLL_MS : -1;
+}
+
+static void take_signals(struct fs *fs, int fd)
+{
+	struct signalfd_siginfo info;
+
+	while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		switch (info.ssi_signo) {
+		case SIGUSR1:
+			control_log_status(fs);
+			break;
+		case SIGHUP:
+			if (!fs->options->foreground) {
+				log_line(fs->log, LOG_LEVEL_INFO, "forgetting tag lists");
+				objects_forget_lists(fs);
+				break;
+			}
+			fuse_session_exit(fs->session);
+			break;
+		default:
+			fuse_session_exit(fs->session);
+		}
+	}
+}
+
+static int open_signals(struct error *err)
+{
+	static const int taken[] = { SIGHUP, SIGINT, SIGTERM, SIGUSR1 };
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		(void)sigaddset(&set, taken[i]);
+	/* Threads were started with these blocked (main.c), so they all come here. */
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return error_set(err, errno, "signalfd: %s", strerror(errno));
+	return fd;
+}
+
+/* Takes what the kernel has, up to a batch.  The device does not block: a request can be
+ * taken back between poll() and read(). */
+static int serve(struct fs *fs, struct fuse_buf *buf)
+{
+	for (int i = 0; i < BATCH && !fuse_session_exited(fs->session); i++) {
+		int rc = fuse_session_receive_buf(fs->session, buf);
+
+		if (rc == -EINTR || rc == -EAGAIN)
+			return 0;
+		if (rc <= 0)
+			return rc ? rc : -ENODEV; /* unmounted */
+		fuse_session_process_buf(fs->session, buf);
+		requests_run_ready(fs);
+	}
+	return 0;
+}
+
+/* Nobody stays unanswered: what waits gets EINTR, what runs is cancelled and awaited. */
+static void drain(struct fs *fs)
+{
+	for (struct load *load = fs->running; load; load = load->next_running) {
+		cancel_set(&load->cancel);
+		for (struct request *request = load->waiters; request; request = request->next)
+			request->is_interrupted = true;
+		wake(fs, TAKE(load->waiters));
+	}
+	requests_run_ready(fs);
+}
+
+static int wait_for(struct pollfd *fds, nfds_t count, bool was_busy, int timeout_ms)
+{
+	uint64_t until = was_busy ? now_us() + SPIN_US : 0;
+
+	while (was_busy && now_us() < until) {
+		int rc = poll(fds, count, 0);
+
+		if (rc)
+			return rc;
+	}
+	return poll(fds, count, timeout_ms);
+}
+
+static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(void *),
+	void *context, struct error *err)
+{
+	struct pollfd fds[] = {
+		{ .fd = fuse_session_fd(fs->session), .events = POLLIN },
+		{ .fd = fs->event_fd, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN },
+	};
+	bool was_busy = false;
+
+	while (!fuse_session_exited(fs->session)) {
+		int rc = wait_for(fds, ARRAY_SIZE(fds), was_busy, release_stale(fs));
+
+		if (rc < 0 && errno != EINTR)
+			return error_set(err, errno, "poll: %s", strerror(errno));
+		if (rc < 0)
+			continue;
+		if (fds[1].revents)
+			reap(fs);
+		requests_run_ready(fs);
+		if (fds[2].revents)
+			take_signals(fs, signals);
+		was_busy = fds[0].revents != 0;
+		if (fds[0].revents) {
+			rc = serve(fs, buf);
+			if (rc == -ENODEV)
+				return 0;
+			if (rc < 0)
+				return error_set(
+					err, -rc, "reading from /dev/fuse: %s", strerror(-rc));
+		}
+		if (fs->has_inited && ready) {
+			ready(context);
+			ready = NULL;
+		}
+	}
+	return 0;
+}
+
+int loop_run(struct fs *fs, void (*ready)(void *), void *context, struct error *err)
+{
+	CLEANUP(closep) int signals = open_signals(err);
+	int fd = fuse_session_fd(fs->session);
+	struct fuse_buf buf = { 0 };
+	int rc;
+
+	if (signals < 0)
+		return signals;
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return error_set(err, errno, "/dev/fuse: %s", strerror(errno));
+	rc = loop(fs, signals, &buf, ready, context, err);
+	drain(fs);
+	free(buf.mem);
+	return rc;
+}

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the command line to a live mount and back.
+ *
+ * In the background form the parent forks at once, before there are threads,
+ * and only waits for one byte: the child does everything, with the terminal
+ * still there for messages, and writes its exit status when the kernel has
+ * been answered or something failed.  So "exit 0" means "the mount is live".
+ */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fetch/layout/layout.h"
+#include "fetch/registry/registry.h"
+#include "fs/control.h"
+#include "fs/objects.h"
+#include "fs/spaces.h"
+#include "fs/views.h"
+#include "model/cleanup.h"
+#include "version.h"
+
+enum { META_THREADS = 4, OPEN_FILES = 65536 };
+
+static void complain(const struct options *options, const struct error *err)
+{
+	const char *program = options->program ? options->program : "imgfs";
+
+	(void)fprintf(stderr, "%s: %s\n", program, err->text);
+}
+
+/* --- environment --- */
+
+/* mount(8) and systemd start us with nearly nothing. */
+static void complete_environment(void)
+{
+	const struct passwd *user;
+
+	if (!getenv("PATH"))
+		(void)setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	if (getenv("HOME"))
+		return;
+	user = getpwuid(getuid());
+	if (user && user->pw_dir)
+		(void)setenv(
+			"HOME", user->pw_dir, 1); /* without it there is one place less to look */
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max < OPEN_FILES ? limit.rlim_max : OPEN_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer, fewer layers stay open */
+}
+
+/* All threads inherit this: signals go to the loop's signalfd alone. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not the end */
+}
+
+/* --- what a mount is made of --- */
+
+static char *default_cache_dir(void)
+{
+	const char *base = getenv("IMGFS_CACHE_DIR");
+	const char *home = getenv("HOME");
+	char *path = NULL;
+	int n;
+
+	if (base && *base == '/')
+		return strdup(base);
+	base = getenv("XDG_CACHE_HOME");
+	if (getuid() == 0 && !(base && *base == '/'))
+		return strdup("/var/cache/imgfs");
+	if (base && *base == '/')
+		n = asprintf(&path, "%s/imgfs", base);
+	else
+		n = asprintf(&path, "%s/.cache/imgfs", home ? home : "");
+	return n < 0 ? NULL : path;
+}
+
+/* A cache that cannot be had is worth a warning, not a refusal. */
+static int open_cache(struct fs *fs, struct error *err)
+{
+	const struct options *options = fs->options;
+	CLEANUP(freep)
+	char *path = options->cache_dir ? strdup(options->cache_dir) : default_cache_dir();
+	struct error why = { "" };
+	int rc;
+
+	if (!path)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = cache_open(&fs->cache, path, options->cache_size, fs->observer, &why);
+	if (!rc)
+		return 0;
+	if (options->offline)
+		return error_prefix((*err = why, err), rc, "offline needs a cache");
+	log_line(fs->log, LOG_LEVEL_WARNING, "%s; going on without a cache", why.text);
+	return 0;
+}
+
+static char *default_user_agent(void)
+{
+	return strdup("imgfs/" IMGFS_VERSION);
+}
+
+static int open_source(struct fs *fs, struct source **ret, struct error *err)
+{
+	const struct options *options = fs->options;
+	CLEANUP(freep)
+	char *user_agent = options->user_agent ? strdup(options->user_agent) : default_user_agent();
+	struct registry_config config = {
+		.host = options->reference.host,
+		.authfile = options->authfile,
+		.no_credentials = options->no_creds,
+		.cert_dir = options->cert_dir,
+		.http = {
+			.proxy = options->proxy,
+			.user_agent = user_agent,
+			.verify_tls = options->tls_verify,
+			.connect_timeout_ms = (unsigned)options->connect_timeout_ms,
+			.stall_timeout_ms = (unsigned)options->stall_timeout_ms,
+			.retries = (unsigned)options->retries,
+			.max_connections = (unsigned)options->max_transfers + META_THREADS,
+		},
+	};
+
+	if (options->transport == TRANSPORT_LAYOUT)
+		return layout_open(ret, options->path, fs->observer, err);
+	return registry_open(ret, &config, fs->observer, err);
+}
+
+static int open_store(struct fs *fs, struct error *err)
+{
+	const struct options *options = fs->options;
+	bool is_registry = options->transport == TRANSPORT_REGISTRY;
+	struct store_config config = {
+		.host = is_registry ? options->reference.host : "",
+		.offline = options->offline,
+		.fetch_limit = options->fetch_limit,
+	};
+	struct source *source;
+	int rc = open_source(fs, &source, err);
+
+	if (rc)
+		return rc;
+	return store_new(&fs->store, source, fs->cache, &config, fs->observer, err);
+}
+
+static int start_pools(struct fs *fs, struct error *err)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cores = fs->options->max_threads ? (unsigned)fs->options->max_threads
+			 : processors > 0         ? (unsigned)processors
+						  : 1;
+	const struct {
+		const char *name;
+		unsigned threads;
+	} pools[POOL_COUNT] = {
+		[POOL_META] = { "meta", META_THREADS },
+		[POOL_TRANSFER] = { "transfer", (unsigned)fs->options->max_transfers },
+		[POOL_INDEX] = { "index", cores },
+		[POOL_DECODE] = { "decode", cores },
+	};
+
+	for (size_t i = 0; i < POOL_COUNT; i++) {
+		int rc = pool_new(
+			&fs->pools[i], pools[i].name, pools[i].threads, loop_job_ended, fs, err);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- looking at SOURCE before anything is mounted --- */
+
+struct deadline {
+	struct cancel cancel;
+	timer_t timer;
+};
+
+static void deadline_passed(union sigval value)
+{
+	cancel_set(value.sival_ptr);
+}
+
+static int deadline_start(struct deadline *deadline, uint64_t ms, struct error *err)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD,
+		.sigev_notify_function = deadline_passed,
+		.sigev_value.sival_ptr = &deadline->cancel };
+	struct itimerspec when = { .it_value = {
+					   (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 } };
+
+	cancel_init(&deadline->cancel);
+	if (timer_create(CLOCK_MONOTONIC, &event, &deadline->timer) ||
+		timer_settime(deadline->timer, 0, &when, NULL))
+		return error_set(err, errno, "timer: %s", strerror(errno));
+	return 0;
+}
+
+/* A layout's REF may be a full name: REPOSITORY:TAG. */
+static int find_ref(struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
+{
+	const char *ref = fs->options->ref;
+	const char *colon = strrchr(ref, ':');
+	CLEANUP(freep) char *repository = NULL;
+	struct name_list tags = { NULL, 0 };
+	bool has_tag;
+	int rc;
+
+	if (store_source(fs->store)->is_single_repository || !colon || strchr(colon, '/')) {
+		place->repository = "";
+		place->tag = intern(fs, ref);
+	} else {
+		repository = strndup(ref, (size_t)(colon - ref));
+		place->repository = repository ? intern(fs, repository) : NULL;
+		place->tag = intern(fs, colon + 1);
+	}
+	if (!place->repository || !place->tag)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = store_tags(fs->store, place->repository, &tags, cancel, err);
+	has_tag = !rc && name_list_has(&tags, place->tag);
+	name_list_release(&tags);
+	if (rc)
+		return rc;
+	return has_tag ? 0 : error_set(err, ENOENT, "no image is called '%s'", ref);
+}
+
+/* What the root is about; probes unless nocheck. */
+static int find_root(struct fs *fs, struct place *place, const struct view **ret_view,
+	struct cancel *cancel, struct error *err)
+{
+	const struct options *options = fs->options;
+	const struct reference *reference = &options->reference;
+	struct source *source = store_source(fs->store);
+	struct descriptor descriptor = { 0 };
+	int rc = 0;
+
+	if (options->transport == TRANSPORT_LAYOUT) {
+		if (options->ref) {
+			*ret_view = image_view(fs);
+			return find_ref(fs, place, cancel, err);
+		}
+		place->repository = "";
+		*ret_view = source->is_single_repository ? &view_tags : &view_repositories;
+		return 0;
+	}
+	place->repository = intern(fs, reference->repository);
+	place->tag = reference->tag ? intern(fs, reference->tag) : NULL;
+	place->image = reference->digest;
+	*ret_view = reference->is_directory                        ? &view_repositories
+		    : !place->tag && !digest_is_set(&place->image) ? &view_tags
+								   : image_view(fs);
+	if (options->nocheck || options->offline)
+		return 0;
+	rc = source->ops->probe(
+		source, reference->is_directory ? NULL : place->repository, cancel, err);
+	if (!rc && place->tag && !digest_is_set(&place->image)) {
+		rc = store_resolve(
+			fs->store, place->repository, place->tag, &descriptor, cancel, err);
+		place->image = descriptor.digest;
+		descriptor_release(&descriptor);
+	}
+	return rc;
+}
+
+static int probe(struct fs *fs, struct error *err)
+{
+	/* Not on the stack: a timer's thread that has begun may come late. */
+	static struct deadline deadline;
+	struct node *root = node_root(fs);
+	const struct view *view = NULL;
+	int rc = deadline_start(&deadline, fs->options->mount_timeout_ms, err);
+
+	if (rc)
+		return rc;
+	rc = find_root(fs, &root->place, &view, &deadline.cancel, err);
+	if (rc == -EINTR)
+		rc = error_set(err, ETIMEDOUT, "no answer within mount_timeout");
+	root->view = fs->options->rootfs ? &view_rootfs : view;
+	(void)timer_delete(deadline.timer);
+	return rc ? error_prefix(err, rc, "%s", fs->options->source) : 0;
+}
+
+/* --- the mount --- */
+
+static char last_fuse_message[ERROR_TEXT_MAX];
+
+/* What libfuse would print is the cause of what we print. */
+static void keep_fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)vsnprintf(last_fuse_message, sizeof last_fuse_message, fmt, ap);
+	last_fuse_message[strcspn(last_fuse_message, "\n")] = '\0';
+}
+
+static int check_mountpoint(const struct options *options, struct error *err)
+{
+	struct stat st;
+
+	if (!strncmp(options->mountpoint, "/dev/fd/", 8))
+		return 0; /* opened by mount.fuse3 already */
+	if (stat(options->mountpoint, &st)) {
+		if (errno == ENOTCONN)
+			return error_set(err, ENOTCONN,
+				"%s: a dead mount is in the way\nhint: umount %s",
+				options->mountpoint, options->mountpoint);
+		return error_set(err, errno, "%s: %s", options->mountpoint, strerror(errno));
+	}
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "%s: not a directory", options->mountpoint);
+	return 0;
+}
+
+/* fsname may hold commas and backslashes, which separate options. */
+static void put_escaped(struct buf *ret, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == ',' || *text == '\\')
+			(void)buf_append(ret, "\\", 1);
+		(void)buf_append(ret, text, 1);
+	}
+}
+
+static char *mount_options(const struct options *options)
+{
+	bool is_trusted = options->is_helper && getuid() == 0;
+	struct buf text;
+
+	buf_init(&text, 64 << 10);
+	(void)buf_printf(&text, "ro,max_read=%d,subtype=imgfs,fsname=", READ_MAX);
+	put_escaped(&text, options->source);
+	(void)buf_append_text(&text, is_trusted && options->suid ? ",suid" : ",nosuid");
+	(void)buf_append_text(&text, is_trusted && options->dev ? ",dev" : ",nodev");
+	if (options->allow_other)
+		(void)buf_append_text(&text, ",allow_other");
+	if (options->allow_root)
+		(void)buf_append_text(&text, ",allow_root");
+	if (options->default_permissions ||
+		((options->allow_other || options->allow_root) && !options->no_default_permissions))
+		(void)buf_append_text(&text, ",default_permissions");
+	if (options->auto_unmount)
+		(void)buf_append_text(&text, ",auto_unmount");
+	if (buf_status(&text)) {
+		buf_release(&text);
+		return NULL;
+	}
+	return buf_take(&text, NULL);
+}
+
+static int mount_session(struct fs *fs, struct error *err)
+{
+	CLEANUP(freep) char *list = mount_options(fs->options);
+	char *argv[] = { fs->options->program, (char *)"-o", list, (char *)"-d", NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(fs->options->debug ? 4 : 3, argv);
+
+	if (!list)
+		return error_set(err, ENOMEM, "out of memory");
+	if (!fs->options->debug)
+		fuse_set_log_func(keep_fuse_message);
+	fs->session = fuse_session_new(&args, &fs_ops, sizeof fs_ops, fs);
+	fuse_opt_free_args(&args);
+	if (!fs->session)
+		return error_set(err, EINVAL, "fuse: %s", last_fuse_message);
+	if (fuse_session_mount(fs->session, fs->options->mountpoint))
+		return error_set(err, EPERM, "%s: %s%s", fs->options->mountpoint,
+			*last_fuse_message ? last_fuse_message : "cannot be mounted",
+			strstr(last_fuse_message, "user_allow_other")
+				? "\nhint: allow_other needs 'user_allow_other' in /etc/fuse.conf"
+				: "");
+	return 0;
+}
+
+/* --- life --- */
+
+/* How the child tells its parent, or a foreground program nobody. */
+struct herald {
+	struct fs *fs;
+	int fd; /* -1: in the foreground */
+};
+
+/* False when nobody is there to hear it: the parent was interrupted. */
+static bool tell(int fd, enum exit_status status)
+{
+	unsigned char byte = (unsigned char)status;
+
+	return fd < 0 || write(fd, &byte, 1) == 1;
+}
+
+static void go_live(void *context)
+{
+	struct herald *herald = context;
+	int null;
+
+	if (herald->fd < 0)
+		return;
+	log_detach(herald->fs->log);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) { /* whoever waits for our output to end shall not wait for us */
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		(void)dup2(null, STDERR_FILENO);
+		(void)close(null);
+	}
+	if (!tell(herald->fd, STATUS_OK))
+		fuse_session_exit(herald->fs->session);
+	(void)close(herald->fd);
+	herald->fd = -1;
+}
+
+static void fs_release(struct fs *fs)
+{
+	for (size_t i = 0; i < POOL_COUNT; i++)
+		pool_free(fs->pools[i]);
+	if (fs->event_fd >= 0)
+		loop_reap_last(fs);
+	flavours_free(fs);
+	spaces_free(fs);
+	objects_free(fs);
+	nodes_free(fs);
+	store_free(fs->store);
+	cache_close(fs->cache);
+	if (fs->event_fd >= 0)
+		loop_release(fs);
+	log_free(fs->log);
+}
+
+static int fs_open(struct fs *fs, struct error *err)
+{
+	int rc;
+
+	rc = log_new(&fs->log, fs->options->log, fs->options->log_level, err);
+	if (rc)
+		return rc;
+	fs->observer = log_observer(fs->log);
+	fs->uid = getuid();
+	fs->gid = getgid();
+	(void)clock_gettime(CLOCK_REALTIME, &fs->mounted_at); /* cannot fail for this clock */
+	fs->started_ms = now_ms();
+	rc = loop_init(fs, err);
+	if (!rc)
+		rc = nodes_new(fs, err);
+	if (!rc)
+		rc = spaces_new(fs, err);
+	if (!rc)
+		rc = objects_new(fs, err);
+	if (!rc)
+		rc = open_cache(fs, err);
+	if (!rc)
+		rc = open_store(fs, err);
+	if (!rc)
+		rc = probe(fs, err);
+	return rc ? rc : start_pools(fs, err);
+}
+
+static enum exit_status status_of(int rc)
+{
+	switch (rc) {
+	case 0:
+		return STATUS_OK;
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+		return STATUS_SYSTEM;
+	case -EINTR:
+		return STATUS_INTERRUPTED;
+	default:
+		return STATUS_FAILED;
+	}
+}
+
+/* Everything from the probe to the unmount; herald_fd hears when the mount is live. */
+static enum exit_status serve(const struct options *options, int herald_fd)
+{
+	struct fs fs = { .options = options, .event_fd = -1 };
+	struct herald herald = { &fs, herald_fd };
+	struct error err = { "" };
+	int rc;
+
+	block_signals();
+	raise_file_limit();
+	(void)prctl(PR_SET_DUMPABLE, 0); /* credentials stay out of core files */
+	rc = fs_open(&fs, &err);
+	if (!rc)
+		rc = mount_session(&fs, &err);
+	if (!rc) {
+		if (herald_fd >= 0 && chdir("/") < 0)
+			rc = error_set(&err, errno, "/: %s", strerror(errno));
+		if (!rc)
+			rc = loop_run(&fs, go_live, &herald, &err);
+	}
+	if (fs.session) {
+		fuse_session_unmount(fs.session);
+		fuse_session_destroy(fs.session);
+	}
+	if (rc && fs.log && herald.fd < 0 && herald_fd >= 0)
+		log_line(fs.log, LOG_LEVEL_ERROR, "%s", err.text);
+	else if (rc)
+		complain(options, &err);
+	fs_release(&fs);
+	(void)tell(herald.fd, status_of(rc));
+	return status_of(rc);
+}
+
+/* The child's word, or that it died without one. */
+static enum exit_status await(int fd, pid_t child)
+{
+	unsigned char byte;
+	int status;
+	ssize_t n;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return byte;
+	if (waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status))
+		return (enum exit_status)WEXITSTATUS(status);
+	return STATUS_BUG;
+}
+
+static enum exit_status serve_in_background(const struct options *options)
+{
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC)) {
+		(void)fprintf(stderr, "%s: pipe: %s\n", options->program, strerror(errno));
+		return STATUS_SYSTEM;
+	}
+	child = fork();
+	if (child < 0) {
+		(void)fprintf(stderr, "%s: fork: %s\n", options->program, strerror(errno));
+		return STATUS_SYSTEM;
+	}
+	if (child) {
+		(void)close(ends[1]);
+		return await(ends[0], child);
+	}
+	(void)close(ends[0]);
+	(void)setsid();
+	return serve(options, ends[1]);
+}
+
+int main(int argc, char **argv)
+{
+	struct error err = { "" };
+	enum options_action action;
+	struct options options;
+	enum exit_status status;
+	struct buf help;
+	int rc = options_parse(&options, &action, argc, argv, &err);
+
+	complete_environment();
+	if (rc) {
+		complain(&options, &err);
+		status = rc == -ENOENT   ? STATUS_FAILED
+			 : rc == -ENOMEM ? STATUS_SYSTEM
+					 : STATUS_USAGE;
+	} else if (action == OPTIONS_HELP) {
+		buf_init(&help, 64 << 10);
+		options_help(options.program, &help);
+		status = fputs(help.data ? help.data : "", stdout) < 0 ? STATUS_SYSTEM : STATUS_OK;
+		buf_release(&help);
+	} else if (action == OPTIONS_VERSION) {
+		status = puts("imgfs " IMGFS_VERSION) < 0 ? STATUS_SYSTEM : STATUS_OK;
+	} else if (options.fake) {
+		status = STATUS_OK;
+	} else if ((rc = check_mountpoint(&options, &err))) {
+		complain(&options, &err);
+		status = STATUS_FAILED;
+	} else if (options.foreground) {
+		status = serve(&options, -1);
+	} else {
+		status = serve_in_background(&options);
+	}
+	options_release(&options);
+	return (int)status;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uthash.h>
+
+#include "fs/views.h"
+#include "model/cleanup.h"
+
+/* uthash wants its handles in the thing itself: the public struct comes first. */
+struct node_slot {
+	struct node node;
+	struct name_key {
+		fuse_ino_t parent;
+		char name[]; /* see key_of(): never used as an array of this struct */
+	} * key;
+	UT_hash_handle by_id;
+	UT_hash_handle by_name;
+};
+
+struct nodes {
+	struct node_slot *by_id;
+	struct node_slot *by_name;
+	struct node *root;
+	uint64_t last; /* counter behind 1 << 62 */
+};
+
+#define NODE_BIT (UINT64_C(1) << 62)
+
+static struct node_slot *slot(struct node *node)
+{
+	return container_of(node, struct node_slot, node);
+}
+
+static size_t key_len(const char *name)
+{
+	return sizeof(struct name_key) + strlen(name);
+}
+
+static struct name_key *key_of(fuse_ino_t parent, const char *name)
+{
+	struct name_key *key = calloc(1, key_len(name) + 1);
+
+	if (!key)
+		return NULL;
+	key->parent = parent;
+	memcpy(key->name, name, strlen(name));
+	return key;
+}
+
+static void free_slot(struct node_slot *slot)
+{
+	free(slot->node.name);
+	free(slot->node.content);
+	free(slot->key);
+	free(slot);
+}
+
+static struct node *new_node(struct fs *fs, fuse_ino_t id, struct node *parent, const char *name,
+	const struct view *view, const struct place *place)
+{
+	struct nodes *nodes = fs->nodes;
+	struct node_slot *slot = calloc(1, sizeof *slot);
+
+	if (!slot)
+		return NULL;
+	slot->node = (struct node){
+		.id = id,
+		.ino = id,
+		.view = view,
+		.parent = parent,
+		.place = *place,
+		.time = parent ? parent->time : fs->mounted_at,
+	};
+	slot->node.name = strdup(name);
+	slot->key = key_of(parent ? parent->id : 0, name);
+	if (!slot->node.name || !slot->key) {
+		free_slot(slot);
+		return NULL;
+	}
+	HASH_ADD(by_id, nodes->by_id, node.id, sizeof slot->node.id, slot);
+	if (parent) {
+		slot->node.is_current = true;
+		HASH_ADD_KEYPTR(by_name, nodes->by_name, slot->key, key_len(name), slot);
+		parent->children++;
+	}
+	return &slot->node;
+}
+
+int nodes_new(struct fs *fs, struct error *err)
+{
+	struct place place = { .repository = "" };
+
+	fs->nodes = calloc(1, sizeof *fs->nodes);
+	if (!fs->nodes)
+		return error_set(err, ENOMEM, "out of memory");
+	fs->nodes->root = new_node(fs, FUSE_ROOT_ID, NULL, "", &view_control, &place);
+	if (!fs->nodes->root)
+		return error_set(err, ENOMEM, "out of memory");
+	fs->nodes->root->lookups = 1;
+	return 0;
+}
+
+void nodes_free(struct fs *fs)
+{
+	struct node_slot *each, *next;
+
+	if (!fs->nodes)
+		return;
+	HASH_CLEAR(by_name, fs->nodes->by_name);
+	HASH_ITER(by_id, fs->nodes->by_id, each, next)
+	{
+		HASH_DELETE(by_id, fs->nodes->by_id, each);
+		free_slot(each);
+	}
+	free(fs->nodes);
+	fs->nodes = NULL;
+}
+
+struct node *node_root(struct fs *fs)
+{
+	return fs->nodes->root;
+}
+
+struct node *node_find(struct fs *fs, fuse_ino_t id)
+{
+	struct node_slot *found;
+
+	HASH_FIND(by_id, fs->nodes->by_id, &id, sizeof id, found);
+	return found ? &found->node : NULL;
+}
+
+struct node *node_child(struct fs *fs, struct node *parent, const char *name)
+{
+	CLEANUP(freep) struct name_key *key = key_of(parent->id, name);
+	struct node_slot *found = NULL;
+
+	if (key)
+		HASH_FIND(by_name, fs->nodes->by_name, key, key_len(name), found);
+	return found ? &found->node : NULL;
+}
+
+/* The name is free for another node; this one is still found by its number. */
+static void retire(struct fs *fs, struct node *node)
+{
+	if (!node->is_current)
+		return;
+	HASH_DELETE(by_name, fs->nodes->by_name, slot(node));
+	node->is_current = false;
+}
+
+/* Nodes that nobody holds go, and then their parents that only they held. */
+static void drop(struct fs *fs, struct node *node)
+{
+	while (node != fs->nodes->root && !node->lookups && !node->children) {
+		struct node *parent = node->parent;
+
+		retire(fs, node);
+		HASH_DELETE(by_id, fs->nodes->by_id, slot(node));
+		free_slot(slot(node));
+		parent->children--;
+		node = parent;
+	}
+}
+
+static bool is_same_place(const struct place *a, const struct place *b)
+{
+	return a->repository == b->repository && a->tag == b->tag && a->platform == b->platform &&
+	       digest_equal(&a->image, &b->image) && digest_equal(&a->manifest, &b->manifest) &&
+	       a->layer == b->layer && a->family == b->family && a->algorithm == b->algorithm;
+}
+
+struct node *node_make(struct fs *fs, struct node *parent, const char *name,
+	const struct view *view, const struct place *place)
+{
+	struct node *node = node_child(fs, parent, name);
+
+	if (node && node->view == view && is_same_place(&node->place, place))
+		return node;
+	if (node)
+		retire(fs, node);
+	return new_node(fs, NODE_BIT | ++fs->nodes->last, parent, name, view, place);
+}
+
+struct node *node_make_file(
+	struct fs *fs, struct node *parent, const char *name, char *content, size_t len)
+{
+	struct node *node = node_child(fs, parent, name);
+
+	if (node && node->content && node->content_len == len &&
+		!memcmp(node->content, content, len)) {
+		free(content);
+		return node;
+	}
+	if (node)
+		retire(fs, node);
+	node = new_node(fs, NODE_BIT | ++fs->nodes->last, parent, name, &view_file, &parent->place);
+	if (!node) {
+		free(content);
+		return NULL;
+	}
+	node->content = content;
+	node->content_len = len;
+	return node;
+}
+
+void node_ref(struct fs *fs, fuse_ino_t id)
+{
+	struct node *node = id & NODE_BIT ? node_find(fs, id) : NULL;
+
+	if (node)
+		node->lookups++;
+}
+
+void node_forget(struct fs *fs, fuse_ino_t id, uint64_t count)
+{
+	struct node *node = id & NODE_BIT ? node_find(fs, id) : NULL;
+
+	if (!node)
+		return;
+	node->lookups -= count < node->lookups ? count : node->lookups;
+	drop(fs, node);
+}
+
+/* With other users let in, what a mount tells of itself is for its owner alone. */
+static bool is_private(const struct fs *fs, const struct node *node)
+{
+	return fs->options->allow_other &&
+	       (node->view == &view_control ||
+		       (node->parent && node->parent->view == &view_control));
+}
+
+void node_stat(struct fs *fs, const struct node *node, struct stat *ret)
+{
+	bool is_directory = S_ISDIR(node->view->type);
+
+	fs_stat_init(fs, ret, node->ino, node->view->type | (is_directory ? 0555 : 0444));
+	ret->st_atim = ret->st_mtim = ret->st_ctim = node->time;
+	if (is_private(fs, node))
+		ret->st_mode &= ~(mode_t)(S_IRWXG | S_IRWXO);
+	ret->st_size = (off_t)node->content_len;
+	ret->st_blocks = (blkcnt_t)((node->content_len + 511) / 512);
+}
+
+int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_entry_param *ret)
+{
+	if (!node)
+		return -ENOMEM;
+	*ret = (struct fuse_entry_param){
+		.ino = node->id, .attr_timeout = CONTENT_TIMEOUT_S, .entry_timeout = timeout
+	};
+	node_stat(fs, node, &ret->attr);
+	return 0;
+}
+
+char *node_path(const struct node *node)
+{
+	char *path = strdup("");
+
+	for (; path && node && node->parent; node = node->parent) {
+		char *longer = NULL;
+
+		if (asprintf(&longer, "/%s%s", node->name, path) < 0)
+			longer = NULL;
+		free(path);
+		path = longer;
+	}
+	return path;
+}
+
+/* --- listings --- */
+
+enum { TEXT_BLOCK = 64 << 10 };
+
+struct text_block {
+	struct text_block *next;
+	size_t used, room;
+	char text[];
+};
+
+static char *keep_text(struct listing *listing, const char *text)
+{
+	size_t len = strlen(text) + 1;
+	struct text_block *block = listing->text;
+	char *copy;
+
+	if (!block || block->room - block->used < len) {
+		size_t room = len > TEXT_BLOCK ? len : TEXT_BLOCK;
+
+		block = malloc(sizeof *block + room);
+		if (!block)
+			return NULL;
+		*block = (struct text_block){ .next = listing->text, .room = room };
+		listing->text = block;
+	}
+	copy = block->text + block->used;
+	memcpy(copy, text, len);
+	block->used += len;
+	return copy;
+}
+
+int listing_add_borrowed(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
+{
+	struct listing_entry *entries = listing->entries;
+
+	if ((listing->count & (listing->count - 1)) == 0) {
+		entries = realloc(
+			entries, (listing->count ? 2 * listing->count : 1) * sizeof *entries);
+		if (!entries)
+			return -ENOMEM;
+		listing->entries = entries;
+	}
+	entries[listing->count++] = (struct listing_entry){ name, mode & S_IFMT, ino };
+	return 0;
+}
+
+int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
+{
+	const char *copy = keep_text(listing, name);
+
+	return copy ? listing_add_borrowed(listing, copy, mode, ino) : -ENOMEM;
+}
+
+void listing_release(struct listing *listing)
+{
+	while (listing->text) {
+		struct text_block *block = listing->text;
+
+		listing->text = block->next;
+		free(block);
+	}
+	free(listing->entries);
+	*listing = (struct listing){ 0 };
+}

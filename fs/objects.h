@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * objects -- what a mount knows: lists, tags, documents, layers, spans.
+ *
+ * Each is a load (load.h), found by its key in a table.  The xxx_get() calls
+ * return 0 with the thing, LOAD_PENDING with need->load, or a negative errno
+ * with need->err.  What they give belongs to the table and is good until the
+ * operation returns.
+ *
+ * Bounds: documents DOCUMENTS_MAX bytes, spans SPANS_MAX bytes, open files of
+ * layers FILES_MAX; the least recently used go first, and come back from the
+ * cache when they are wanted again.
+ */
+#ifndef FS_OBJECTS_H
+#define FS_OBJECTS_H
+
+#include "fs/fs.h"
+#include "model/tree/merge.h"
+
+#define DOCUMENTS_MAX (UINT64_C(64) << 20) /* bytes of documents kept in memory */
+#define SPANS_MAX     (UINT64_C(64) << 20) /* bytes of decoded spans kept in memory */
+
+enum {
+	FILES_MAX = 512,            /* layers whose files are open at once */
+	DOCUMENT_RECENT_MS = 10000, /* younger ones are never evicted: somebody is at them */
+};
+
+int objects_new(struct fs *fs, struct error *err);
+void objects_free(struct fs *fs);
+/* SIGHUP: lists and tags are asked for anew. */
+void objects_forget_lists(struct fs *fs);
+
+/* A string that lives as long as the mount; equal text gives the equal pointer. */
+const char *intern(struct fs *fs, const char *text);
+
+/* --- lists and tags; older than ttl they are asked for again --- */
+
+int repositories_get(struct fs *fs, const struct name_list **ret, struct need *need);
+/* Repositories whose tags were listed so far, for sources that have no list. */
+int repositories_visited(struct fs *fs, struct name_list *ret, struct need *need);
+int tags_get(
+	struct fs *fs, const char *repository, const struct name_list **ret, struct need *need);
+int untagged_get(
+	struct fs *fs, const char *repository, const struct name_list **ret, struct need *need);
+/* What a tag points at. */
+int ref_get(struct fs *fs, const char *repository, const char *tag, const struct descriptor **ret,
+	struct need *need);
+/* What is known of it without asking anybody, however old; NULL when nothing is. */
+const struct descriptor *ref_peek(struct fs *fs, const char *repository, const char *tag);
+
+/* --- documents --- */
+
+struct platform_entry {
+	char *name;                 /* of its directory */
+	struct descriptor manifest; /* owned */
+};
+
+struct document {
+	const char *bytes; /* followed by a NUL */
+	size_t len;
+	enum document_kind kind;  /* DOCUMENT_UNKNOWN: a config or another plain blob */
+	struct image image;       /* manifests */
+	struct image_index index; /* indexes */
+	/* Made at first need, see image_platforms(). */
+	struct platform_entry *platforms;
+	size_t platform_count;
+	bool has_platforms;
+};
+
+/* A manifest or index, parsed.  Malformed ones fail. */
+int manifest_get(struct fs *fs, const char *repository, const struct digest *digest,
+	const struct document **ret, struct need *need);
+/* Its bytes alone: malformed ones too. */
+int manifest_raw_get(struct fs *fs, const char *repository, const struct digest *digest,
+	const struct document **ret, struct need *need);
+/* A config or other small blob. */
+int small_blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
+	const struct document **ret, struct need *need);
+/* A manifest whose config has been read as well (unless it is an artifact). */
+int image_get(struct fs *fs, const char *repository, const struct digest *digest,
+	const struct image **ret, struct need *need);
+/* The platforms of an index (nested ones too) with their directory names, or the single one of a
+ * manifest; none for an artifact. */
+int image_platforms(struct fs *fs, const char *repository, const struct digest *digest,
+	const struct platform_entry **ret, size_t *ret_count, struct need *need);
+
+/* --- layers --- */
+
+struct layer_object;
+
+/* The index of a layer. */
+int layer_get(struct fs *fs, const char *repository, const struct descriptor *blob,
+	struct layer_object **ret, struct need *need);
+/* All layers of an image that has a root file system; all are started before one is waited for. */
+int layers_get(struct fs *fs, const char *repository, const struct image *image, size_t count,
+	struct layer_object **ret, struct need *need);
+/* Whatever is known of it without starting anything; NULL when it was never asked for. */
+struct layer_object *layer_peek(
+	struct fs *fs, const char *repository, const struct descriptor *blob);
+/* The opened index; NULL until it is there. */
+const struct layer *layer_object_layer(const struct layer_object *object);
+uint32_t layer_object_space(const struct layer_object *object); /* of its files' node ids */
+uint32_t layer_object_identity(
+	const struct layer_object *object); /* of its entries' inode numbers */
+const struct descriptor *layer_object_descriptor(const struct layer_object *object);
+const char *layer_object_repository(const struct layer_object *object);
+void layer_note_history(
+	struct fs *fs, struct layer_object *object, const struct image *image, size_t layer);
+/* What the history says made it, in the image it was first seen in; NULL when unknown. */
+const char *layer_object_created_by(const struct layer_object *object);
+/* "unfetched", "indexing 61%", "indexed". */
+void layer_object_state(const struct layer_object *object, char *text, size_t len);
+/* Does any entry of the layer bear this attribute? */
+bool layer_object_uses_xattr(struct layer_object *object, const char *name);
+
+/* len plain bytes at offset (inside plain_size), copied to buf. */
+int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
+	struct need *need);
+
+/* --- stored blobs --- */
+
+struct blob_object;
+int blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
+	struct blob_object **ret, struct need *need);
+int blob_read(
+	struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need);
+uint64_t blob_object_size(const struct blob_object *object);
+
+/* --- changes.txt --- */
+
+/* Lines of layer number layer against those below, for the caller to free.  They can be long, so
+ * they are kept by nobody else. */
+int changes_take(struct fs *fs, const char *repository, const struct digest *manifest,
+	const struct image *image, size_t layer, char **ret_text, size_t *ret_len,
+	struct need *need);
+
+#endif

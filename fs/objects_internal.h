@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* objects_internal -- the tables behind objects.h.  Only fs/objects*.c includes it. */
+#ifndef FS_OBJECTS_INTERNAL_H
+#define FS_OBJECTS_INTERNAL_H
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "fs/objects.h"
+#include "model/cleanup.h"
+
+enum { XATTR_NAMES_MAX = 64 }; /* security. and system. names kept of one layer */
+
+/* Keys are text: what identifies the thing, joined by characters that cannot be part of it. */
+struct interned {
+	UT_hash_handle hh;
+	char text[];
+};
+
+struct list_object {
+	struct load load;
+	char *key;
+	const char *repository; /* NULL: of the source */
+	bool is_untagged;
+	struct name_list list;
+	struct name_list fresh; /* run()'s result */
+	UT_hash_handle hh;
+};
+
+struct ref_object {
+	struct load load;
+	char *key;
+	const char *repository, *tag;
+	struct descriptor descriptor;
+	struct descriptor fresh;
+	UT_hash_handle hh;
+};
+
+struct document_object {
+	struct load load;
+	char *key;
+	const char *repository;
+	struct descriptor descriptor; /* of a plain blob; a manifest's digest alone */
+	bool is_manifest;
+	char *type; /* announced */
+	char *bytes;
+	struct document document;
+	int parse_rc; /* malformed: the raw bytes are there all the same */
+	struct error parse_err;
+	int config_rc;
+	struct error config_err;
+	uint64_t used_ms;
+	struct document_object *prev, *next; /* least recently used first; when READY */
+	UT_hash_handle hh;
+};
+
+struct span_object {
+	struct load load;
+	uint64_t key; /* space of the layer << 32 | span */
+	struct layer_object *layer;
+	uint32_t span;
+	char *plain;
+	size_t plain_len;
+	struct span_object *prev, *next; /* least recently used first; when READY */
+	UT_hash_handle hh;
+};
+
+struct layer_object {
+	struct load load; /* the index */
+	char *key;
+	const char *repository;
+	struct descriptor descriptor;
+	struct layer *layer;
+	uint32_t space, identity;
+	const char *created_by; /* interned, or NULL */
+	struct layer **retired; /* indexes before a damage: merges still point into them */
+	size_t retired_count;
+	bool uses_any_xattr; /* more names than are kept */
+	char **xattr_names;  /* NULL-terminated; made at first need */
+	struct layer_files {
+		struct load load;
+		int blob_fd, spool_fd;
+		int fresh_blob_fd, fresh_spool_fd; /* run()'s result */
+		struct layer *fresh_layer;         /* the same, after a damage */
+		unsigned readers;                  /* span jobs that use the fds right now */
+		uint64_t used_ms;
+		bool is_damaged;  /* a span was wrong: the next run starts from nothing */
+		bool was_damaged; /* and this is the second time: give up */
+	} files;
+	UT_hash_handle hh;
+};
+
+struct blob_object {
+	struct load load;
+	char *key;
+	const char *repository;
+	struct descriptor descriptor;
+	struct stored_blob blob;
+	bool is_open;
+	uint64_t used_ms;
+	UT_hash_handle hh;
+};
+
+struct changes_object {
+	struct load load;
+	char *key;
+	const struct tree **trees; /* base first; the last is the one that changed */
+	uint32_t count;
+	char *text;
+	size_t len;
+	UT_hash_handle hh;
+};
+
+struct objects {
+	struct interned *interned;
+	struct list_object *lists;
+	struct ref_object *refs;
+	struct document_object *documents;
+	struct document_object *document_lru;
+	uint64_t document_bytes;
+	struct layer_object *layers;
+	struct span_object *spans;
+	struct span_object *span_lru;
+	uint64_t span_bytes;
+	struct blob_object *blobs;
+	struct changes_object *changes;
+	unsigned files_open, blobs_open;
+};
+
+void documents_free(struct fs *fs);
+void layers_free(struct fs *fs);
+
+/* Older than ttl, and not asked for since this request came: to be asked again. */
+bool is_too_old(const struct fs *fs, const struct load *load, const struct need *need);
+
+/* Names a manifest ('m') or another blob ('b') of a repository, as a descriptor has it: one that
+ * lies about the size is another thing.  Owned by the caller; NULL when out of memory. */
+char *digest_key(char kind, const char *repository, const struct digest *digest, uint64_t size);
+
+static inline int no_memory(struct need *need)
+{
+	return error_set(&need->err, ENOMEM, "out of memory");
+}
+
+#endif

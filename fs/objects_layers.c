@@ -1,0 +1,827 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layers, their open files and decoded spans; stored blobs; changes.txt.
+ *
+ * A read needs the index (load), the files (files.load) and a span (its own
+ * load), one after the other.  A span that does not match its digest drops
+ * what is in the cache and tries once more, from the source: the reader
+ * notices nothing but the time.
+ */
+#include "fs/objects_internal.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <utlist.h>
+
+#include "fs/changes.h"
+#include "fs/spaces.h"
+
+/* --- the index --- */
+
+static int layer_run(struct load *load)
+{
+	struct layer_object *object = container_of(load, struct layer_object, load);
+
+	return store_layer(load->fs->store, object->repository, &object->descriptor, &object->layer,
+		&load->progress, &load->cancel, &load->err);
+}
+
+static void describe_blob(const struct descriptor *blob, char *text, size_t len)
+{
+	char digest[DIGEST_TEXT_MAX];
+
+	(void)digest_format(&blob->digest, digest);
+	(void)snprintf(text, len, "%.19s", digest); /* "sha256:" and 12 digits */
+}
+
+static void layer_describe(const struct load *load, char *text, size_t len)
+{
+	describe_blob(&container_of(load, struct layer_object, load)->descriptor, text, len);
+}
+
+static void layer_publish(struct load *load)
+{
+	struct layer_object *object = container_of(load, struct layer_object, load);
+
+	if (object->layer->dropped)
+		log_line(load->fs->log, LOG_LEVEL_WARNING,
+			"%s: %u entries left out: their names or links cannot be shown",
+			object->key, object->layer->dropped);
+}
+
+static const struct load_type layer_types[] = {
+	{ .pool = POOL_TRANSFER,
+		.run = layer_run,
+		.publish = layer_publish,
+		.describe = layer_describe },
+	{ .pool = POOL_INDEX,
+		.run = layer_run,
+		.publish = layer_publish,
+		.describe = layer_describe },
+};
+
+/* --- the files --- */
+
+static int files_run(struct load *load)
+{
+	struct layer_files *files = container_of(load, struct layer_files, load);
+	struct layer_object *object = container_of(files, struct layer_object, files);
+	struct store *store = load->fs->store;
+	const struct layer *layer = object->layer;
+	int rc;
+
+	layer_free(files->fresh_layer); /* of a run that went no further */
+	files->fresh_layer = NULL;
+	if (files->is_damaged) {
+		store_layer_damaged(store, layer);
+		rc = store_layer(store, object->repository, &object->descriptor,
+			&files->fresh_layer, &load->progress, &load->cancel, &load->err);
+		if (rc)
+			return rc;
+		layer = files->fresh_layer;
+	}
+	return store_layer_files(store, object->repository, &object->descriptor, layer,
+		&files->fresh_blob_fd, &files->fresh_spool_fd, &load->progress, &load->cancel,
+		&load->err);
+}
+
+static void files_close(struct layer_object *object)
+{
+	struct layer_files *files = &object->files;
+
+	if (files->load.state != LOAD_READY)
+		return;
+	closep(&files->blob_fd);
+	closep(&files->spool_fd);
+	files->blob_fd = files->spool_fd = -1;
+	files->load.state = LOAD_IDLE;
+	files->load.fs->objects->files_open--;
+}
+
+static void close_oldest_files(struct objects *objects, const struct layer_object *keep)
+{
+	struct layer_object *oldest = NULL;
+
+	for (struct layer_object *object = objects->layers; object; object = object->hh.next)
+		if (object != keep && object->files.load.state == LOAD_READY &&
+			!object->files.readers &&
+			(!oldest || object->files.used_ms < oldest->files.used_ms))
+			oldest = object;
+	if (oldest)
+		files_close(oldest);
+}
+
+static void span_free(struct objects *objects, struct span_object *span)
+{
+	if (span->load.state == LOAD_READY) {
+		DL_DELETE(objects->span_lru, span);
+		objects->span_bytes -= span->plain_len;
+	}
+	HASH_DEL(objects->spans, span);
+	load_release(&span->load);
+	free(span->plain);
+	free(span);
+}
+
+/* What was made from the old index stays as it is, merges among it; only its spans go. */
+static void replace_layer(struct objects *objects, struct layer_object *object)
+{
+	struct layer_files *files = &object->files;
+	struct layer **retired =
+		realloc(object->retired, (object->retired_count + 1) * sizeof(struct layer *));
+	struct span_object *span, *next;
+
+	HASH_ITER(hh, objects->spans, span, next)
+	{
+		if (span->layer == object && span->load.state != LOAD_RUNNING)
+			span_free(objects, span);
+	}
+	if (!retired) /* the new one must do without its place: it is equal but for its damage */
+		return;
+	object->retired = retired;
+	object->retired[object->retired_count++] = object->layer;
+	object->layer = TAKE(files->fresh_layer);
+}
+
+static void files_publish(struct load *load)
+{
+	struct layer_files *files = container_of(load, struct layer_files, load);
+	struct layer_object *object = container_of(files, struct layer_object, files);
+	struct objects *objects = load->fs->objects;
+
+	files->blob_fd = files->fresh_blob_fd;
+	files->spool_fd = files->fresh_spool_fd;
+	files->used_ms = now_ms();
+	if (files->is_damaged) {
+		files->is_damaged = false;
+		replace_layer(objects, object);
+	}
+	if (++objects->files_open > FILES_MAX)
+		close_oldest_files(objects, object);
+}
+
+static void files_describe(const struct load *load, char *text, size_t len)
+{
+	const struct layer_files *files = container_of(load, struct layer_files, load);
+
+	describe_blob(&container_of(files, struct layer_object, files)->descriptor, text, len);
+}
+
+static const struct load_type files_types[] = {
+	{ .pool = POOL_TRANSFER,
+		.run = files_run,
+		.publish = files_publish,
+		.describe = files_describe },
+	{ .pool = POOL_INDEX,
+		.run = files_run,
+		.publish = files_publish,
+		.describe = files_describe },
+};
+
+/* --- layer objects --- */
+
+static void layer_object_free(struct layer_object *object)
+{
+	files_close(object);
+	layer_free(object->layer);
+	layer_free(object->files.fresh_layer);
+	for (size_t i = 0; i < object->retired_count; i++)
+		layer_free(object->retired[i]);
+	free(object->retired);
+	for (char **name = object->xattr_names; name && *name; name++)
+		free(*name);
+	free(object->xattr_names);
+	descriptor_release(&object->descriptor);
+	load_release(&object->files.load);
+	load_release(&object->load);
+	free(object->key);
+	free(object);
+}
+
+struct layer_object *layer_peek(
+	struct fs *fs, const char *repository, const struct descriptor *blob)
+{
+	CLEANUP(freep) char *key = digest_key('b', repository, &blob->digest, blob->size);
+	struct layer_object *object = NULL;
+
+	if (key)
+		HASH_FIND_STR(fs->objects->layers, key, object);
+	return object;
+}
+
+static struct layer_object *layer_object_new(
+	struct fs *fs, const char *repository, const struct descriptor *blob, struct need *need)
+{
+	bool is_local = store_source(fs->store)->is_local;
+	struct layer_object *object = calloc(1, sizeof *object);
+
+	if (!object)
+		return NULL;
+	load_init(&object->load, fs, &layer_types[is_local]);
+	load_init(&object->files.load, fs, &files_types[is_local]);
+	object->repository = repository;
+	object->files.blob_fd = object->files.spool_fd = -1;
+	object->key = digest_key('b', repository, &blob->digest, blob->size);
+	object->identity = identity_of(fs, &blob->digest);
+	object->space = space_add_files(fs, object);
+	if (!object->key || !object->identity || !object->space ||
+		descriptor_copy(&object->descriptor, blob, &need->err)) {
+		layer_object_free(object);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, fs->objects->layers, object->key, strlen(object->key), object);
+	return object;
+}
+
+/* What can be told from the descriptor alone. */
+static int check_layer_type(const struct descriptor *blob, struct need *need)
+{
+	switch (media_type_find(blob->media_type)->role) {
+	case ROLE_LAYER:
+		return 0;
+	case ROLE_ENCRYPTED_LAYER:
+		return error_set(
+			&need->err, EOPNOTSUPP, "an encrypted layer (%s)", blob->media_type);
+	default:
+		return error_set(&need->err, EOPNOTSUPP, "no layer type: '%s'",
+			blob->media_type ? blob->media_type : "");
+	}
+}
+
+static struct layer_object *layer_object_get(
+	struct fs *fs, const char *repository, const struct descriptor *blob, struct need *need)
+{
+	struct layer_object *object = layer_peek(fs, repository, blob);
+
+	if (!object)
+		object = layer_object_new(fs, repository, blob, need);
+	if (!object)
+		(void)no_memory(need);
+	return object;
+}
+
+int layer_get(struct fs *fs, const char *repository, const struct descriptor *blob,
+	struct layer_object **ret, struct need *need)
+{
+	struct layer_object *object;
+	int rc = check_layer_type(blob, need);
+
+	if (rc)
+		return rc;
+	object = layer_object_get(fs, repository, blob, need);
+	if (!object)
+		return -ENOMEM;
+	rc = load_want(&object->load, need);
+	if (rc)
+		return rc;
+	*ret = object;
+	return 0;
+}
+
+void layer_note_history(
+	struct fs *fs, struct layer_object *object, const struct image *image, size_t layer)
+{
+	const struct history_entry *history = image_layer_history(image, layer);
+
+	if (!object->created_by && history)
+		object->created_by = intern(fs, history->created_by);
+}
+
+int layers_get(struct fs *fs, const char *repository, const struct image *image, size_t count,
+	struct layer_object **ret, struct need *need)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct layer_object *object;
+		int rc = check_layer_type(&image->layers[i], need);
+
+		if (rc)
+			return error_prefix(
+				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
+		object = layer_object_get(fs, repository, &image->layers[i], need);
+		if (!object)
+			return -ENOMEM;
+		load_start(&object->load, need->asker);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct layer *layer;
+		int rc = layer_get(fs, repository, &image->layers[i], &ret[i], need);
+
+		if (rc == LOAD_PENDING)
+			return rc;
+		layer = rc ? NULL : ret[i]->layer;
+		if (layer && layer->status)
+			rc = error_set(&need->err, -layer->status, "%s", layer->message);
+		if (rc)
+			return error_prefix(
+				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
+		layer_note_history(fs, ret[i], image, i);
+	}
+	return 0;
+}
+
+const struct layer *layer_object_layer(const struct layer_object *object)
+{
+	return object->load.state == LOAD_READY ? object->layer : NULL;
+}
+
+uint32_t layer_object_space(const struct layer_object *object)
+{
+	return object->space;
+}
+
+uint32_t layer_object_identity(const struct layer_object *object)
+{
+	return object->identity;
+}
+
+const struct descriptor *layer_object_descriptor(const struct layer_object *object)
+{
+	return &object->descriptor;
+}
+
+const char *layer_object_repository(const struct layer_object *object)
+{
+	return object->repository;
+}
+
+const char *layer_object_created_by(const struct layer_object *object)
+{
+	return object->created_by;
+}
+
+void layer_object_state(const struct layer_object *object, char *text, size_t len)
+{
+	uint64_t done, total;
+
+	if (!object || object->load.state == LOAD_IDLE || object->load.state == LOAD_FAILED) {
+		(void)snprintf(text, len, "unfetched");
+		return;
+	}
+	if (object->load.state == LOAD_READY) {
+		(void)snprintf(text, len, "indexed");
+		return;
+	}
+	done = atomic_load(&object->load.progress.done);
+	total = atomic_load(&object->load.progress.total);
+	(void)snprintf(text, len, "indexing %u%%", total ? (unsigned)(done * 100 / total) : 0);
+}
+
+static bool has_name(char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+/* Of the names that tools ask for on every file, layers use a handful, however many entries bear
+ * them; a hostile layer that uses more is taken to use all. */
+static void find_xattr_names(struct layer_object *object)
+{
+	const struct tree *tree = &object->layer->tree;
+	struct tree_xattr xattr;
+	size_t count = 0;
+	char **names = calloc(1, sizeof *names);
+
+	for (uint32_t entry = 0; names && entry < tree->entry_count; entry++) {
+		for (uint32_t k = 0;
+			tree_entry(tree, entry)->extra && tree_xattr(tree, entry, k, &xattr); k++) {
+			char **more, *copy;
+
+			if (strncmp(xattr.name, "security.", 9) &&
+				strncmp(xattr.name, "system.", 7))
+				continue;
+			if (has_name(names, xattr.name) || count == XATTR_NAMES_MAX)
+				continue;
+			more = realloc(names, (count + 2) * sizeof *names);
+			copy = strdup(xattr.name);
+			if (more)
+				names = more;
+			if (!more || !copy) {
+				free(copy);
+				continue;
+			}
+			names[count++] = copy;
+			names[count] = NULL;
+		}
+	}
+	object->uses_any_xattr = count == XATTR_NAMES_MAX;
+	object->xattr_names = names;
+}
+
+bool layer_object_uses_xattr(struct layer_object *object, const char *name)
+{
+	if (!object->xattr_names)
+		find_xattr_names(object);
+	return has_name(object->xattr_names, name) || object->uses_any_xattr;
+}
+
+/* --- spans --- */
+
+static int span_run(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct layer_object *object = span->layer;
+	const struct layer *layer = object->layer;
+
+	free(span->plain);
+	span->plain_len = layer->spans[span->span].plain_len;
+	span->plain = malloc(span->plain_len);
+	if (!span->plain)
+		return error_set(&load->err, ENOMEM, "out of memory");
+	observer_count(load->fs->observer, spans_decoded, 1);
+	return layer_decode_span(layer, span->span, object->files.blob_fd, object->files.spool_fd,
+		span->plain, &load->err);
+}
+
+static void span_settle(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct layer_files *files = &span->layer->files;
+
+	files->readers--;
+	if (load->rc == 0)
+		files->was_damaged = false;
+	if (load->rc != -EBADMSG)
+		return;
+	observer_count(load->fs->observer, verify_failures, 1);
+	log_line(load->fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", span->layer->key,
+		load->err.text);
+	if (files->was_damaged && !files->is_damaged)
+		return;
+	files->is_damaged = files->was_damaged = true;
+	if (!files->readers)
+		files_close(span->layer);
+	load->rc = -EINTR;
+}
+
+static void span_publish(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct objects *objects = load->fs->objects;
+
+	DL_APPEND(objects->span_lru, span);
+	objects->span_bytes += span->plain_len;
+	while (objects->span_bytes > SPANS_MAX && objects->span_lru != span)
+		span_free(objects, objects->span_lru);
+}
+
+static const struct load_type span_type = {
+	.pool = POOL_DECODE, .run = span_run, .settle = span_settle, .publish = span_publish
+};
+
+static struct span_object *span_find(
+	struct fs *fs, const struct layer_object *object, uint32_t number)
+{
+	uint64_t key = (uint64_t)object->space << 32 | number;
+	struct span_object *span;
+
+	HASH_FIND(hh, fs->objects->spans, &key, sizeof key, span);
+	return span;
+}
+
+/* Starts decoding; the layer's files are open. */
+static struct span_object *span_start(
+	struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
+{
+	struct span_object *span = span_find(fs, object, number);
+
+	if (!span) {
+		span = calloc(1, sizeof *span);
+		if (!span)
+			return NULL;
+		load_init(&span->load, fs, &span_type);
+		span->key = (uint64_t)object->space << 32 | number;
+		span->layer = object;
+		span->span = number;
+		HASH_ADD(hh, fs->objects->spans, key, sizeof span->key, span);
+	}
+	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY) {
+		load_start(&span->load, asker);
+		object->files.readers += span->load.state == LOAD_RUNNING;
+	}
+	return span;
+}
+
+/* A reader that goes on from span to span finds the next one decoded. */
+static void read_ahead(struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
+{
+	if (number + 1 < object->layer->span_count && number &&
+		object->files.load.state == LOAD_READY && !object->files.is_damaged &&
+		span_find(fs, object, number - 1) && !span_find(fs, object, number + 1))
+		(void)span_start(fs, object, number + 1, asker);
+}
+
+/* One that still reads the damaged files. */
+static struct load *running_span(struct fs *fs, const struct layer_object *object)
+{
+	struct load *load = fs->running;
+
+	while (load && (load->type != &span_type ||
+			       container_of(load, struct span_object, load)->layer != object))
+		load = load->next_running;
+	return load;
+}
+
+/* Damaged files are closed when their last reader has ended, and fetched afresh. */
+static int wait_for_readers(struct fs *fs, struct layer_object *object, struct need *need)
+{
+	if (!object->files.is_damaged)
+		return 0;
+	need->load = object->files.readers ? running_span(fs, object) : NULL;
+	if (need->load)
+		return LOAD_PENDING;
+	files_close(object);
+	return 0;
+}
+
+static int span_decode(
+	struct fs *fs, struct layer_object *object, uint32_t number, struct need *need)
+{
+	struct span_object *span;
+	int rc = wait_for_readers(fs, object, need);
+
+	if (!rc)
+		rc = load_want(&object->files.load, need);
+	if (rc)
+		return rc;
+	object->files.used_ms = now_ms();
+	span = span_start(fs, object, number, need->asker);
+	if (!span)
+		return no_memory(need);
+	if (span->load.state == LOAD_FAILED) {
+		need->err = span->load.err;
+		return span->load.rc;
+	}
+	need->load = &span->load;
+	return LOAD_PENDING;
+}
+
+static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, const char **ret,
+	struct need *need)
+{
+	struct span_object *span = span_find(fs, object, number);
+
+	if (!span || span->load.state != LOAD_READY)
+		return span_decode(fs, object, number, need);
+	DL_DELETE(fs->objects->span_lru, span);
+	DL_APPEND(fs->objects->span_lru, span);
+	read_ahead(fs, object, number, need->asker);
+	*ret = span->plain;
+	return 0;
+}
+
+int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
+	struct need *need)
+{
+	const struct layer *layer = object->layer;
+	char *to = buf;
+
+	if (offset > layer->plain_size || len > layer->plain_size - offset)
+		return error_set(
+			&need->err, EIO, "%s: content beyond the layer's end", object->key);
+	while (len) {
+		uint32_t number = layer_span_at(layer, offset);
+		const struct span *span = &layer->spans[number];
+		size_t skip = (size_t)(offset - span->plain_offset);
+		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
+		const char *plain = NULL;
+		int rc = span_get(fs, object, number, &plain, need);
+
+		if (rc)
+			return rc;
+		memcpy(to, plain + skip, piece);
+		to += piece;
+		offset += piece;
+		len -= piece;
+	}
+	return 0;
+}
+
+/* --- stored blobs --- */
+
+static int blob_run(struct load *load)
+{
+	struct blob_object *object = container_of(load, struct blob_object, load);
+
+	return store_blob(load->fs->store, object->repository, &object->descriptor, &object->blob,
+		&load->progress, &load->cancel, &load->err);
+}
+
+static void blob_close(struct blob_object *object)
+{
+	if (!object->is_open)
+		return;
+	stored_blob_release(&object->blob);
+	object->is_open = false;
+	if (object->load.state == LOAD_READY)
+		object->load.state = LOAD_IDLE;
+	object->load.fs->objects->blobs_open--;
+}
+
+static void blob_publish(struct load *load)
+{
+	struct blob_object *object = container_of(load, struct blob_object, load);
+	struct objects *objects = load->fs->objects;
+	struct blob_object *oldest = NULL;
+
+	object->is_open = true;
+	object->used_ms = now_ms();
+	if (++objects->blobs_open <= FILES_MAX)
+		return;
+	for (struct blob_object *each = objects->blobs; each; each = each->hh.next)
+		if (each->is_open && each != object && (!oldest || each->used_ms < oldest->used_ms))
+			oldest = each;
+	if (oldest)
+		blob_close(oldest);
+}
+
+static void blob_describe(const struct load *load, char *text, size_t len)
+{
+	describe_blob(&container_of(load, struct blob_object, load)->descriptor, text, len);
+}
+
+static const struct load_type blob_types[] = {
+	{ .pool = POOL_TRANSFER,
+		.run = blob_run,
+		.publish = blob_publish,
+		.describe = blob_describe },
+	{ .pool = POOL_INDEX, .run = blob_run, .publish = blob_publish, .describe = blob_describe },
+};
+
+static void blob_free(struct blob_object *object)
+{
+	blob_close(object);
+	descriptor_release(&object->descriptor);
+	load_release(&object->load);
+	free(object->key);
+	free(object);
+}
+
+int blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
+	struct blob_object **ret, struct need *need)
+{
+	CLEANUP(freep) char *key = digest_key('b', repository, &blob->digest, blob->size);
+	struct blob_object *object;
+	int rc;
+
+	if (!key)
+		return no_memory(need);
+	HASH_FIND_STR(fs->objects->blobs, key, object);
+	if (!object) {
+		object = calloc(1, sizeof *object);
+		if (!object)
+			return no_memory(need);
+		load_init(&object->load, fs, &blob_types[store_source(fs->store)->is_local]);
+		object->repository = repository;
+		object->key = TAKE(key);
+		rc = descriptor_copy(&object->descriptor, blob, &need->err);
+		if (rc) {
+			blob_free(object);
+			return rc;
+		}
+		HASH_ADD_KEYPTR(hh, fs->objects->blobs, object->key, strlen(object->key), object);
+	}
+	if (object->is_open && !stored_blob_is_intact(&object->blob))
+		blob_close(object);
+	rc = load_want(&object->load, need);
+	if (rc)
+		return rc;
+	object->used_ms = now_ms();
+	*ret = object;
+	return 0;
+}
+
+int blob_read(struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need)
+{
+	char *to = buf;
+
+	while (len) {
+		ssize_t n = pread(object->blob.fd, to, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_set(&need->err, EIO, "%s: %s", object->key,
+				n ? strerror(errno) : "the file became shorter");
+		to += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+uint64_t blob_object_size(const struct blob_object *object)
+{
+	return object->blob.size;
+}
+
+/* --- changes.txt --- */
+
+static int changes_run(struct load *load)
+{
+	struct changes_object *object = container_of(load, struct changes_object, load);
+	struct buf text;
+	int rc;
+
+	buf_init(&text, CHANGES_MAX);
+	rc = changes_write(object->trees, object->count, &text, &load->cancel, &load->err);
+	if (!rc)
+		object->text = buf_take(&text, &object->len);
+	buf_release(&text);
+	return rc;
+}
+
+static const struct load_type changes_type = { .pool = POOL_INDEX, .run = changes_run };
+
+static void changes_free(struct changes_object *object)
+{
+	load_release(&object->load);
+	free(object->trees);
+	free(object->text);
+	free(object->key);
+	free(object);
+}
+
+/* Takes the key.  The trees stay where they are, whatever becomes of their layers. */
+static struct changes_object *changes_new(
+	struct fs *fs, char *key, struct layer_object **layers, uint32_t count)
+{
+	struct changes_object *object = calloc(1, sizeof *object);
+
+	if (object)
+		object->trees = calloc(count, sizeof *object->trees);
+	if (!object || !object->trees) {
+		free(object);
+		free(key);
+		return NULL;
+	}
+	load_init(&object->load, fs, &changes_type);
+	for (uint32_t i = 0; i < count; i++)
+		object->trees[i] = &layers[i]->layer->tree;
+	object->count = count;
+	object->key = key;
+	HASH_ADD_KEYPTR(hh, fs->objects->changes, object->key, strlen(object->key), object);
+	return object;
+}
+
+int changes_take(struct fs *fs, const char *repository, const struct digest *manifest,
+	const struct image *image, size_t layer, char **ret_text, size_t *ret_len,
+	struct need *need)
+{
+	CLEANUP(freep)
+	struct layer_object **layers = calloc(layer + 1, sizeof(struct layer_object *));
+	CLEANUP(freep) char *name = digest_key('m', repository, manifest, 0);
+	CLEANUP(freep) char *key = NULL;
+	struct changes_object *object;
+	int rc;
+
+	if (!layers || !name || asprintf(&key, "%s %zu", name, layer) < 0)
+		return no_memory(need);
+	HASH_FIND_STR(fs->objects->changes, key, object);
+	if (!object) {
+		rc = layers_get(fs, repository, image, layer + 1, layers, need);
+		if (rc)
+			return rc;
+		object = changes_new(fs, TAKE(key), layers, (uint32_t)layer + 1);
+		if (!object)
+			return no_memory(need);
+	}
+	rc = load_want(&object->load, need);
+	if (rc)
+		return rc;
+	*ret_text = TAKE(object->text);
+	*ret_len = object->len;
+	HASH_DEL(fs->objects->changes, object);
+	changes_free(object);
+	return 0;
+}
+
+void layers_free(struct fs *fs)
+{
+	struct objects *objects = fs->objects;
+	struct changes_object *changes, *next_changes;
+	struct span_object *span, *next_span;
+	struct blob_object *blob, *next_blob;
+	struct layer_object *layer, *next_layer;
+
+	HASH_ITER(hh, objects->changes, changes, next_changes)
+	{
+		HASH_DEL(objects->changes, changes);
+		changes_free(changes);
+	}
+	HASH_ITER(hh, objects->spans, span, next_span)
+	{
+		span_free(objects, span);
+	}
+	HASH_ITER(hh, objects->blobs, blob, next_blob)
+	{
+		HASH_DEL(objects->blobs, blob);
+		blob_free(blob);
+	}
+	HASH_ITER(hh, objects->layers, layer, next_layer)
+	{
+		HASH_DEL(objects->layers, layer);
+		layer_object_free(layer);
+	}
+}

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FUSE operations: translate, call, reply.
+ *
+ * Each request is a struct request that request_run() can run any number of
+ * times from its start.  Exactly one of three things happens at the end of a
+ * run: it was answered, an error was replied, or it was parked.
+ */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "fs/control.h"
+#include "fs/spaces.h"
+#include "fs/views.h"
+#include "model/cleanup.h"
+
+enum { XATTR_MAX = 64 << 10 }; /* what the kernel takes: XATTR_SIZE_MAX */
+
+static const char imgfs_prefix[] = "user.imgfs.";
+
+const char *const operation_names[OP_COUNT] = {
+#define X(name) #name,
+	FS_OPERATIONS(X)
+#undef X
+};
+
+void fs_stat_init(const struct fs *fs, struct stat *st, fuse_ino_t ino, mode_t mode)
+{
+	const struct options *options = fs->options;
+
+	*st = (struct stat){
+		.st_ino = ino,
+		.st_mode = mode & ~(mode_t)options->umask,
+		.st_nlink = 1,
+		.st_blksize = 128 << 10,
+		.st_uid = options->has_uid ? (uid_t)options->uid : fs->uid,
+		.st_gid = options->has_gid ? (gid_t)options->gid : fs->gid,
+		.st_atim = fs->mounted_at,
+		.st_mtim = fs->mounted_at,
+		.st_ctim = fs->mounted_at,
+	};
+}
+
+double fs_ttl(const struct fs *fs)
+{
+	uint64_t ttl = fs->options->ttl_ms;
+
+	return ttl / 1000 < CONTENT_TIMEOUT_S ? (double)ttl / 1000 : CONTENT_TIMEOUT_S;
+}
+
+/* --- where an operation goes: a node, or a number in a space --- */
+
+/* Follows the door a node may be: *ret_node is NULL when id is in a space. */
+static int resolve(struct fs *fs, fuse_ino_t ino, struct node **ret_node, fuse_ino_t *ret_id,
+	struct need *need)
+{
+	struct node *node = node_find(fs, ino);
+
+	*ret_node = NULL;
+	*ret_id = ino;
+	if (!node)
+		return space_has(fs, ino) ? 0 : error_set(&need->err, ESTALE, "no such node");
+	if (node->view->alias) {
+		int rc = node->view->alias(fs, node, ret_id, need);
+
+		/* What the directory is made of is missing; that says nothing of a name in it. */
+		return rc == -ENOENT ? error_prefix(&need->err, -EIO, "cannot be entered") : rc;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+static int do_lookup(struct fs *fs, struct request *request, struct need *need)
+{
+	struct fuse_entry_param entry = { 0 };
+	struct node *node;
+	fuse_ino_t id;
+	int rc;
+
+	if (strlen(request->name) > NAME_MAX)
+		return error_set(
+			&need->err, ENAMETOOLONG, "a name of more than %d bytes", NAME_MAX);
+	if (request->ino == FUSE_ROOT_ID && !strcmp(request->name, CONTROL_NAME)) {
+		rc = control_entry(fs, &entry);
+	} else {
+		rc = resolve(fs, request->ino, &node, &id, need);
+		if (!rc)
+			rc = node ? node->view->lookup(fs, node, request->name, &entry, need)
+				  : space_lookup(fs, id, request->name, &entry, need);
+	}
+	if (rc == -ENOENT) { /* remembered by the kernel, so nobody asks again and again */
+		node = node_find(fs, request->ino);
+		entry = (struct fuse_entry_param){ 0 };
+		entry.entry_timeout = node && !node->view->alias ? fs_ttl(fs) : CONTENT_TIMEOUT_S;
+		(void)fuse_reply_entry(request->req, &entry); /* a failure: nobody there to tell */
+		return 0;
+	}
+	if (rc)
+		return rc;
+	node_ref(fs, entry.ino);
+	if (fuse_reply_entry(request->req, &entry))
+		node_forget(fs, entry.ino, 1);
+	return 0;
+}
+
+static int do_getattr(struct fs *fs, struct request *request, struct need *need)
+{
+	struct node *node = node_find(fs, request->ino);
+	struct fuse_entry_param entry;
+	struct stat st;
+	double timeout = CONTENT_TIMEOUT_S;
+	int rc = 0;
+
+	if (node && node->view->alias && node != node_root(fs)) {
+		rc = entry_alias(fs, node, &entry, need);
+		st = entry.attr;
+		timeout = entry.attr_timeout;
+	} else if (node && node->view->alias) { /* the root of a mount with -o rootfs */
+		fuse_ino_t id;
+
+		rc = node->view->alias(fs, node, &id, need);
+		if (!rc)
+			rc = space_stat(fs, id, &st, need);
+	} else if (node) {
+		node_stat(fs, node, &st);
+	} else {
+		rc = space_stat(fs, request->ino, &st, need);
+	}
+	if (!rc)
+		(void)fuse_reply_attr(request->req, &st, timeout);
+	return rc;
+}
+
+static int do_readlink(struct fs *fs, struct request *request, struct need *need)
+{
+	const char *target;
+	int rc = space_readlink(fs, request->ino, &target, need);
+
+	if (!rc)
+		(void)fuse_reply_readlink(request->req, target);
+	return rc;
+}
+
+/* --- directories --- */
+
+static int do_opendir(struct fs *fs, struct request *request, struct need *need)
+{
+	struct fuse_file_info info = { .keep_cache = 1 };
+	struct listing *listing = calloc(1, sizeof *listing);
+	struct node *node;
+	fuse_ino_t id;
+	int rc = listing ? resolve(fs, request->ino, &node, &id, need)
+			 : error_set(&need->err, ENOMEM, "out of memory");
+
+	if (!rc)
+		rc = node ? node->view->list(fs, node, listing, need)
+			  : space_list(fs, id, listing, need);
+	if (rc) {
+		if (listing)
+			listing_release(listing);
+		free(listing);
+		return rc;
+	}
+	info.cache_readdir = !node; /* content-addressed listings never change */
+	info.fh = (uint64_t)(uintptr_t)listing;
+	if (fuse_reply_open(request->req, &info)) {
+		listing_release(listing);
+		free(listing);
+	}
+	return 0;
+}
+
+/* "." and ".." come first, so entry k of the listing has offset k + 3. */
+static size_t add_dots(struct request *request, char *buf, size_t size, off_t offset)
+{
+	static const char *const names[] = { ".", ".." };
+	struct fuse_entry_param entry = { .attr = { .st_mode = S_IFDIR, .st_ino = FUSE_ROOT_ID } };
+	size_t used = 0, len;
+
+	for (off_t i = offset; i < 2; i++) {
+		len = request->op == OP_readdirplus
+			      ? fuse_add_direntry_plus(request->req, buf + used, size - used,
+					names[i], &entry, i + 1)
+			      : fuse_add_direntry(request->req, buf + used, size - used, names[i],
+					&entry.attr, i + 1);
+		if (len > size - used)
+			break;
+		used += len;
+	}
+	return used;
+}
+
+/* Attributes are given along where they cost nothing: in trees.  Above them nobody looks a
+ * child up who was not asked for it. */
+static void look_ahead(struct fs *fs, fuse_ino_t id, const struct listing_entry *child,
+	struct fuse_entry_param *entry)
+{
+	struct need need = { 0 };
+
+	if (!space_has(fs, id) || space_lookup(fs, id, child->name, entry, &need))
+		*entry = (struct fuse_entry_param){ .attr = { .st_mode = child->mode,
+							    .st_ino = child->ino ? child->ino
+										 : FUSE_ROOT_ID } };
+}
+
+static int do_readdir(struct fs *fs, struct request *request, struct need *need)
+{
+	const struct listing *listing = (const struct listing *)(uintptr_t)request->fh;
+	bool is_plus = request->op == OP_readdirplus;
+	CLEANUP(freep) char *buf = malloc(request->size);
+	size_t used, len, i = request->offset > 2 ? (size_t)request->offset - 2 : 0;
+	struct node *node;
+	fuse_ino_t id = 0;
+	int rc;
+
+	if (!buf)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	rc = is_plus ? resolve(fs, request->ino, &node, &id, need) : 0;
+	if (rc)
+		return rc;
+	used = add_dots(request, buf, request->size, request->offset);
+	for (; i < listing->count; i++) {
+		const struct listing_entry *child = &listing->entries[i];
+		struct fuse_entry_param entry = { .attr = { .st_mode = child->mode,
+							  .st_ino = child->ino ? child->ino
+									       : FUSE_ROOT_ID } };
+
+		if (is_plus) {
+			look_ahead(fs, id, child, &entry);
+			len = fuse_add_direntry_plus(request->req, buf + used, request->size - used,
+				child->name, &entry, (off_t)i + 3);
+		} else {
+			len = fuse_add_direntry(request->req, buf + used, request->size - used,
+				child->name, &entry.attr, (off_t)i + 3);
+		}
+		if (len > request->size - used)
+			break;
+		used += len;
+	}
+	(void)fuse_reply_buf(request->req, buf, used);
+	return 0;
+}
+
+/* --- content --- */
+
+static int do_read(struct fs *fs, struct request *request, struct need *need)
+{
+	size_t len = request->size < READ_MAX ? request->size : READ_MAX;
+	CLEANUP(freep) char *buf = NULL;
+	struct node *node = node_find(fs, request->ino);
+	uint64_t offset = (uint64_t)request->offset;
+	int rc;
+
+	if (node) {
+		size_t size = node->content_len;
+
+		len = offset >= size ? 0 : len < size - offset ? len : size - (size_t)offset;
+		(void)fuse_reply_buf(request->req, len ? node->content + offset : NULL, len);
+		return 0;
+	}
+	buf = malloc(len);
+	if (!buf)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	rc = space_read(fs, request->ino, offset, buf, &len, need);
+	if (!rc)
+		(void)fuse_reply_buf(request->req, buf, len);
+	return rc;
+}
+
+/* --- extended attributes --- */
+
+static int reply_value(struct request *request, const struct buf *value, struct need *need)
+{
+	if (buf_status(value))
+		return error_set(
+			&need->err, -buf_status(value), "%s", strerror(-buf_status(value)));
+	if (!request->size)
+		(void)fuse_reply_xattr(request->req, value->len);
+	else if (value->len > request->size)
+		return error_set(&need->err, ERANGE, "the buffer is too small");
+	else
+		(void)fuse_reply_buf(request->req, value->data, value->len);
+	return 0;
+}
+
+/* Where the answer would have to be fetched there is none: looking must not cost. */
+static int node_xattr(
+	struct fs *fs, struct node *node, const char *name, struct buf *ret, struct need *need)
+{
+	if (strncmp(name, imgfs_prefix, sizeof imgfs_prefix - 1))
+		return strncmp(name, "user.", 5) ? -EOPNOTSUPP : -ENODATA;
+	if (!node->view->xattr)
+		return -ENODATA;
+	return node->view->xattr(fs, node, name + sizeof imgfs_prefix - 1, ret, need);
+}
+
+static int do_getxattr(struct fs *fs, struct request *request, struct need *need)
+{
+	struct node *node = node_find(fs, request->ino);
+	fuse_ino_t id = request->ino;
+	struct buf value;
+	int rc = 0;
+
+	buf_init(&value, XATTR_MAX);
+	if (node && node->view->alias &&
+		(!strncmp(request->name, imgfs_prefix, sizeof imgfs_prefix - 1) ||
+			!strncmp(request->name, "user.", 5))) {
+		rc = node->view->alias(fs, node, &id, need);
+		node = NULL;
+	}
+	if (!rc)
+		rc = node ? node_xattr(fs, node, request->name, &value, need)
+			  : space_xattr(fs, id, request->name, &value, need);
+	if (!rc)
+		rc = reply_value(request, &value, need);
+	buf_release(&value);
+	return rc;
+}
+
+static int do_listxattr(struct fs *fs, struct request *request, struct need *need)
+{
+	struct node *node = node_find(fs, request->ino);
+	struct buf names;
+	int rc;
+
+	buf_init(&names, XATTR_MAX);
+	rc = node ? 0 : space_xattr_list(fs, request->ino, &names, need);
+	if (!rc)
+		rc = reply_value(request, &names, need);
+	buf_release(&names);
+	return rc;
+}
+
+/* --- running --- */
+
+static int run(struct fs *fs, struct request *request, struct need *need)
+{
+	switch (request->op) {
+	case OP_lookup:
+		return do_lookup(fs, request, need);
+	case OP_getattr:
+		return do_getattr(fs, request, need);
+	case OP_readlink:
+		return do_readlink(fs, request, need);
+	case OP_opendir:
+		return do_opendir(fs, request, need);
+	case OP_readdir:
+	case OP_readdirplus:
+		return do_readdir(fs, request, need);
+	case OP_read:
+		return do_read(fs, request, need);
+	case OP_getxattr:
+		return do_getxattr(fs, request, need);
+	case OP_listxattr:
+		return do_listxattr(fs, request, need);
+	case OP_open:
+	case OP_releasedir:
+	case OP_forget:
+	case OP_statfs:
+	case OP_interrupt:
+	case OP_COUNT:
+		break; /* answered where they arrive */
+	}
+	return error_set(&need->err, ENOSYS, "no such operation");
+}
+
+/* Everyday answers are no news. */
+static bool is_worth_a_line(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+	case -ENODATA:
+	case -EOPNOTSUPP:
+	case -ERANGE:
+	case -EINTR:
+	case -EINVAL:
+	case -ENAMETOOLONG:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void reply_error(
+	struct fs *fs, const struct request *request, int rc, const struct need *need)
+{
+	bool is_xattr = request->op == OP_getxattr || request->op == OP_listxattr;
+
+	if (is_worth_a_line(rc) || (rc == -EOPNOTSUPP && !is_xattr)) {
+		struct node *node = node_find(fs, request->ino);
+		CLEANUP(freep) char *path = node ? node_path(node) : NULL;
+
+		fs->errors++;
+		log_line(fs->log, LOG_LEVEL_ERROR, "%s%s%s: %s  op=%s pid=%d", path ? path : "",
+			request->name ? "/" : "", request->name ? request->name : "",
+			*need->err.text ? need->err.text : strerror(-rc),
+			operation_names[request->op], (int)request->pid);
+	}
+	(void)fuse_reply_err(request->req, -rc); /* a failure: nobody there to tell */
+}
+
+/* May be called from within request_park() when the interrupt came first. */
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct request *request = data;
+	struct fs *fs = fuse_req_userdata(req);
+
+	fs->requests[OP_interrupt]++;
+	request->is_interrupted = true;
+	if (!request->load)
+		return; /* it is in fs->ready already */
+	load_unpark(request->load, request);
+	request->next = fs->ready;
+	request->prev = &fs->ready;
+	if (fs->ready)
+		fs->ready->prev = &request->next;
+	fs->ready = request;
+}
+
+/* Runs one that may or may not have been parked before; true when it is done with. */
+static bool run_once(struct fs *fs, struct request *request, struct load **ret_load)
+{
+	struct need need = { .asker = request->pid,
+		.since_ms = request->since_ms,
+		.stale_is_fine = request->stale_is_fine };
+	int rc = request->is_interrupted ? -EINTR : run(fs, request, &need);
+
+	if (rc == LOAD_PENDING) {
+		*ret_load = need.load;
+		return false;
+	}
+	if (rc)
+		reply_error(fs, request, rc, &need);
+	return true;
+}
+
+void request_run(struct fs *fs, struct request *request)
+{
+	struct request *parked;
+	struct load *load;
+
+	fs->requests[request->op]++;
+	if (run_once(fs, request, &load))
+		return;
+	parked = malloc(sizeof *parked);
+	if (parked) {
+		*parked = *request;
+		parked->name = request->name ? strdup(request->name) : NULL;
+	}
+	if (!parked || (request->name && !parked->name)) {
+		free(parked);
+		(void)fuse_reply_err(request->req, ENOMEM);
+		return;
+	}
+	load_park(load, parked);
+	fuse_req_interrupt_func(parked->req, interrupted, parked);
+}
+
+void requests_run_ready(struct fs *fs)
+{
+	while (fs->ready) {
+		struct request *request = fs->ready;
+		struct load *load;
+
+		fs->ready = request->next;
+		if (fs->ready)
+			fs->ready->prev = &fs->ready;
+		if (!run_once(fs, request, &load)) {
+			load_park(load, request);
+			continue;
+		}
+		free(request->name);
+		free(request);
+	}
+}
+
+/* --- what libfuse calls --- */
+
+static void start(fuse_req_t req, struct request *request)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(req);
+
+	request->req = req;
+	request->pid = context->pid;
+	request->since_ms = now_ms();
+	request_run(fuse_req_userdata(req), request);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct request request = { .op = OP_lookup, .ino = parent, .name = (char *)name };
+
+	start(req, &request);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	struct request request = { .op = OP_getattr, .ino = ino };
+
+	(void)info;
+	start(req, &request);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct request request = { .op = OP_readlink, .ino = ino };
+
+	start(req, &request);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	struct request request = { .op = OP_opendir, .ino = ino };
+
+	(void)info;
+	start(req, &request);
+}
+
+static void op_readdir(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
+{
+	struct request request = {
+		.op = OP_readdir, .ino = ino, .size = size, .offset = offset, .fh = info->fh
+	};
+
+	start(req, &request);
+}
+
+static void op_readdirplus(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
+{
+	struct request request = {
+		.op = OP_readdirplus, .ino = ino, .size = size, .offset = offset, .fh = info->fh
+	};
+
+	start(req, &request);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	struct fs *fs = fuse_req_userdata(req);
+	struct listing *listing = (struct listing *)(uintptr_t)info->fh;
+
+	(void)ino;
+	fs->requests[OP_releasedir]++;
+	listing_release(listing);
+	free(listing);
+	(void)fuse_reply_err(req, 0);
+}
+
+/* Files need no state: ENOSYS tells the kernel never to ask again. */
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	(void)ino;
+	(void)info;
+	fs->requests[OP_open]++;
+	(void)fuse_reply_err(req, ENOSYS);
+}
+
+static void op_read(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
+{
+	struct request request = { .op = OP_read, .ino = ino, .size = size, .offset = offset };
+
+	(void)info;
+	start(req, &request);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct request request = {
+		.op = OP_getxattr, .ino = ino, .name = (char *)name, .size = size
+	};
+
+	start(req, &request);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct request request = { .op = OP_listxattr, .ino = ino, .size = size };
+
+	start(req, &request);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	fs->requests[OP_forget]++;
+	node_forget(fs, ino, count);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	fs->requests[OP_forget]++;
+	for (size_t i = 0; i < count; i++)
+		node_forget(fs, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+/* df as a gauge: what is known of, and how much of it was fetched. */
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = fuse_req_userdata(req);
+	uint64_t fetched = atomic_load(&fs->observer->counters.fetched_bytes);
+	uint64_t known = fs->known_bytes > fetched ? fs->known_bytes : fetched;
+	struct statvfs st = {
+		.f_bsize = 512,
+		.f_frsize = 512,
+		.f_namemax = NAME_MAX,
+		.f_blocks = known / 512,
+		.f_bfree = (known - fetched) / 512,
+		.f_bavail = 0,
+	};
+
+	(void)ino;
+	fs->requests[OP_statfs]++;
+	(void)fuse_reply_statfs(req, &st);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+
+	/* Symlinks, listings and attributes are content-addressed: the kernel may keep them. */
+	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
+					      FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
+	conn->max_readahead = READ_MAX;
+	conn->max_read = READ_MAX; /* and as a mount option: libfuse wants both */
+	fs->has_inited = true;
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.open = op_open,
+	.read = op_read,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.statfs = op_statfs,
+};

@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One table makes the parser, --help, and the list that the manual is checked
+ * against.  -o lists are split as libfuse does it: at commas, backslash
+ * escapes, quotes mean nothing.
+ */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fetch/layout/layout.h"
+#include "fs/log.h"
+#include "model/cleanup.h"
+
+enum { GIVEN_MAX = 64 << 10 };
+
+enum kind {
+	KIND_FLAG, /* no value, or yes/no */
+	KIND_TEXT,
+	KIND_PATH, /* made absolute: the daemon's directory is / */
+	KIND_TIME, /* ms; a number with s, m, h, d; forever */
+	KIND_SIZE, /* bytes; a number with K, M, G, T */
+	KIND_NUMBER,
+	KIND_OCTAL,
+	KIND_CHOICE,
+	KIND_IGNORED, /* other programs' options that mount(8) passes on */
+};
+
+struct option_row {
+	const char *name;
+	enum kind kind;
+	size_t offset;        /* of the field */
+	size_t given_offset;  /* of a bool that tells that it was given, or 0 */
+	const char *choices;  /* KIND_CHOICE: separated by '|', in the order of the enum */
+	const char *fallback; /* the default, as text for --help */
+	const char *help;
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct option_row rows[] = {
+	{ "platform", KIND_TEXT, AT(platform), 0, NULL, "all",
+		"all, native, or OS/ARCH[/VARIANT]" },
+	{ "rootfs", KIND_FLAG, AT(rootfs), 0, NULL, NULL,
+		"show one image's merged file system at the root" },
+	{ "manifest", KIND_CHOICE, AT(manifest), 0, "raw|oci|docker", "raw",
+		"flavour of manifest.json" },
+	{ "ref", KIND_TEXT, AT(ref), 0, NULL, NULL,
+		"an image in a layout whose path holds a colon" },
+	{ "whiteouts", KIND_CHOICE, AT(whiteouts), 0, "tar|overlay", "tar",
+		"how diff/ shows whiteouts" },
+	{ "authfile", KIND_PATH, AT(authfile), 0, NULL, NULL, "credentials file" },
+	{ "no_creds", KIND_FLAG, AT(no_creds), 0, NULL, NULL, "ask anonymously" },
+	{ "cert_dir", KIND_PATH, AT(cert_dir), 0, NULL, NULL,
+		"directory of *.crt, *.cert and *.key" },
+	{ "tls_verify", KIND_FLAG, AT(tls_verify), 0, NULL, "yes",
+		"no: accept any certificate, and http" },
+	{ "proxy", KIND_TEXT, AT(proxy), 0, NULL, NULL, "proxy URL; else the environment's" },
+	{ "user_agent", KIND_TEXT, AT(user_agent), 0, NULL, NULL, "what to call ourselves" },
+	{ "connect_timeout", KIND_TIME, AT(connect_timeout_ms), 0, NULL, "10s",
+		"for a connection" },
+	{ "stall_timeout", KIND_TIME, AT(stall_timeout_ms), 0, NULL, "60s",
+		"without a byte for so long: try again" },
+	{ "retries", KIND_NUMBER, AT(retries), 0, NULL, "5", "further attempts after a failure" },
+	{ "max_transfers", KIND_NUMBER, AT(max_transfers), 0, NULL, "6", "layers fetched at once" },
+	{ "mount_timeout", KIND_TIME, AT(mount_timeout_ms), 0, NULL, "30s",
+		"for everything before the mount is live" },
+	{ "nocheck", KIND_FLAG, AT(nocheck), 0, NULL, NULL,
+		"mount without looking at SOURCE first" },
+	{ "offline", KIND_FLAG, AT(offline), 0, NULL, NULL, "serve from the cache alone" },
+	{ "ttl", KIND_TIME, AT(ttl_ms), 0, NULL, "300s",
+		"age of tags and lists; 0 always asks, forever pins" },
+	{ "cache_dir", KIND_PATH, AT(cache_dir), 0, NULL, NULL,
+		"where blobs and indexes are kept" },
+	{ "cache_size", KIND_SIZE, AT(cache_size), 0, NULL, "10G",
+		"what the cache keeps to; 0 keeps nothing" },
+	{ "fetch_limit", KIND_SIZE, AT(fetch_limit), 0, NULL, NULL,
+		"refuse to fetch larger blobs" },
+	{ "uid", KIND_NUMBER, AT(uid), AT(has_uid), NULL, NULL, "owner of everything" },
+	{ "gid", KIND_NUMBER, AT(gid), AT(has_gid), NULL, NULL, "group of everything" },
+	{ "umask", KIND_OCTAL, AT(umask), 0, NULL, "0", "mode bits to drop, in octal" },
+	{ "allow_other", KIND_FLAG, AT(allow_other), 0, NULL, NULL, "let other users in" },
+	{ "allow_root", KIND_FLAG, AT(allow_root), 0, NULL, NULL, "let root in" },
+	{ "default_permissions", KIND_FLAG, AT(default_permissions), 0, NULL, NULL,
+		"let the kernel check modes" },
+	{ "no_default_permissions", KIND_FLAG, AT(no_default_permissions), 0, NULL, NULL,
+		"not even with allow_other" },
+	{ "auto_unmount", KIND_FLAG, AT(auto_unmount), 0, NULL, NULL,
+		"unmount when the process dies" },
+	{ "max_threads", KIND_NUMBER, AT(max_threads), 0, NULL, NULL,
+		"threads that decode and index; else one a processor" },
+	{ "log", KIND_TEXT, AT(log), 0, NULL, NULL, "stderr, syslog, or a file" },
+	{ "log_level", KIND_TEXT, 0, 0, NULL, "warning", "error, warning, info, debug or trace" },
+	{ "suid", KIND_FLAG, AT(suid), 0, NULL, NULL, "root only: honour set-user-ID bits" },
+	{ "dev", KIND_FLAG, AT(dev), 0, NULL, NULL, "root only: honour device nodes" },
+	{ "ro", KIND_IGNORED, 0, 0, NULL, NULL, "always so" },
+};
+
+/* Accepted in silence: mount(8) and fstab(5) have them, they mean nothing here. */
+static const char *const ignored[] = {
+	"ro",
+	"rw",
+	"nosuid",
+	"nodev",
+	"exec",
+	"noexec",
+	"atime",
+	"noatime",
+	"relatime",
+	"_netdev",
+	"nofail",
+	"user",
+	"users",
+	"nouser",
+	"owner",
+	"group",
+	"auto",
+	"noauto",
+	"defaults",
+	"async",
+	"sync",
+};
+
+static const char *const ignored_prefixes[] = { "x-", "X-", "comment=" };
+
+/* --- values --- */
+
+static int bad_value(struct error *err, const char *name, const char *value, const char *wanted)
+{
+	return error_set(err, EINVAL, "option '%s': '%s' is not %s", name, value, wanted);
+}
+
+/* A whole number and what follows it. */
+static int parse_number(const char *text, int base, uint64_t *ret, const char **ret_rest)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	*ret = strtoull(text, &end, base);
+	*ret_rest = end;
+	return errno ? -errno : 0;
+}
+
+static int multiply(uint64_t *value, uint64_t factor)
+{
+	return __builtin_mul_overflow(*value, factor, value) ? -ERANGE : 0;
+}
+
+static int parse_time(const char *text, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ms;
+	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 },
+		{ "d", 86400000 } };
+	const char *rest;
+	uint64_t value;
+
+	if (!strcmp(text, "forever")) {
+		*ret = UINT64_MAX;
+		return 0;
+	}
+	if (parse_number(text, 10, &value, &rest))
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(rest, units[i].unit))
+			continue;
+		*ret = value;
+		return multiply(ret, units[i].ms);
+	}
+	return -EINVAL;
+}
+
+static int parse_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	const char *rest, *unit;
+	uint64_t value;
+
+	if (parse_number(text, 10, &value, &rest))
+		return -EINVAL;
+	*ret = value;
+	if (!*rest)
+		return 0;
+	unit = strchr(units, *rest);
+	if (!unit || rest[1])
+		return -EINVAL;
+	return multiply(ret, UINT64_C(1) << (10 * (unit - units + 1)));
+}
+
+static int parse_flag(const char *text, bool *ret)
+{
+	if (!text || !strcmp(text, "yes") || !strcmp(text, "true") || !strcmp(text, "1"))
+		*ret = true;
+	else if (!strcmp(text, "no") || !strcmp(text, "false") || !strcmp(text, "0"))
+		*ret = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_choice(const char *text, const char *choices, unsigned *ret)
+{
+	size_t len = strlen(text);
+	unsigned number = 0;
+
+	for (const char *choice = choices; choice; number++) {
+		const char *end = strchr(choice, '|');
+		size_t choice_len = end ? (size_t)(end - choice) : strlen(choice);
+
+		if (choice_len == len && !strncmp(choice, text, len)) {
+			*ret = number;
+			return 0;
+		}
+		choice = end ? end + 1 : NULL;
+	}
+	return -EINVAL;
+}
+
+static int set_text(char **field, char *text, struct error *err)
+{
+	if (!text)
+		return error_set(err, ENOMEM, "out of memory");
+	free(*field);
+	*field = text;
+	return 0;
+}
+
+static char *absolute(const char *path)
+{
+	CLEANUP(freep) char *cwd = *path == '/' ? NULL : getcwd(NULL, 0);
+	char *text = NULL;
+
+	if (*path == '/')
+		return strdup(path);
+	if (!cwd || asprintf(&text, "%s/%s", strcmp(cwd, "/") ? cwd : "", path) < 0)
+		return NULL;
+	return text;
+}
+
+static int set_value(
+	struct options *options, const struct option_row *row, const char *value, struct error *err)
+{
+	void *field = (char *)options + row->offset;
+	const char *rest = "";
+	unsigned choice;
+
+	if (!value && row->kind != KIND_FLAG && row->kind != KIND_IGNORED)
+		return error_set(err, EINVAL, "option '%s' needs a value", row->name);
+	if (!strcmp(row->name, "log_level"))
+		return log_level_parse(value, &options->log_level)
+			       ? bad_value(err, row->name, value, row->help)
+			       : 0;
+	switch (row->kind) {
+	case KIND_FLAG:
+		return parse_flag(value, field) ? bad_value(err, row->name, value, "yes or no") : 0;
+	case KIND_TEXT:
+		return set_text(field, strdup(value), err);
+	case KIND_PATH:
+		return set_text(field, absolute(value), err);
+	case KIND_TIME:
+		return parse_time(value, field)
+			       ? bad_value(err, row->name, value, "a time like 30s, 5m or 1h")
+			       : 0;
+	case KIND_SIZE:
+		return parse_size(value, field)
+			       ? bad_value(err, row->name, value, "a size like 500M or 10G")
+			       : 0;
+	case KIND_NUMBER:
+		if (parse_number(value, 10, field, &rest) || *rest ||
+			*(uint64_t *)field > UINT32_MAX)
+			return bad_value(err, row->name, value, "a number");
+		return 0;
+	case KIND_OCTAL:
+		if (parse_number(value, 8, field, &rest) || *rest || *(uint64_t *)field > 07777)
+			return bad_value(err, row->name, value, "an octal number");
+		return 0;
+	case KIND_CHOICE:
+		if (parse_choice(value, row->choices, &choice))
+			return bad_value(err, row->name, value, row->choices);
+		memcpy(field, &choice, sizeof choice);
+		return 0;
+	case KIND_IGNORED:
+		return 0;
+	}
+	return error_set(err, EINVAL, "option '%s'", row->name);
+}
+
+/* --- names --- */
+
+static bool is_ignored(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		if (!strcmp(text, ignored[i]))
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(ignored_prefixes); i++)
+		if (!strncmp(text, ignored_prefixes[i], strlen(ignored_prefixes[i])))
+			return true;
+	return false;
+}
+
+/* Levenshtein distance of two short names. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], len = strlen(b);
+
+	if (len >= ARRAY_SIZE(row))
+		return SIZE_MAX;
+	for (size_t k = 0; k <= len; k++)
+		row[k] = k;
+	for (size_t i = 1; *a; a++, i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t k = 1; k <= len; k++) {
+			size_t best = diagonal + (*a != b[k - 1]);
+
+			diagonal = row[k];
+			best = best < row[k] + 1 ? best : row[k] + 1;
+			row[k] = best < row[k - 1] + 1 ? best : row[k - 1] + 1;
+		}
+	}
+	return row[len];
+}
+
+static int unknown_option(const struct options *options, const char *name, struct error *err)
+{
+	const char *nearest = NULL;
+	size_t least = SIZE_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t d = distance(name, rows[i].name);
+
+		if (d < least) {
+			least = d;
+			nearest = rows[i].name;
+		}
+	}
+	if (options->sloppy) {
+		(void)fprintf(stderr, "%s: warning: unknown option '%s' ignored\n",
+			options->program, name);
+		return 0;
+	}
+	if (least <= 1 + strlen(name) / 3)
+		return error_set(
+			err, EINVAL, "unknown option '%s' (did you mean '%s'?)", name, nearest);
+	return error_set(err, EINVAL, "unknown option '%s'\nhint: %s --help lists them", name,
+		options->program);
+}
+
+/* One "name" or "name=value"; in the --long spelling '-' stands for '_'. */
+static int set_option(struct options *options, const char *text, struct error *err)
+{
+	CLEANUP(freep) char *name = strdup(text);
+	char *value = name ? strchr(name, '=') : NULL;
+
+	if (!name)
+		return error_set(err, ENOMEM, "out of memory");
+	if (!*text || is_ignored(text))
+		return 0;
+	if (value)
+		*value++ = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int rc;
+
+		if (strcmp(name, rows[i].name))
+			continue;
+		rc = set_value(options, &rows[i], value, err);
+		if (!rc && rows[i].given_offset)
+			*(bool *)((char *)options + rows[i].given_offset) = true;
+		if (!rc)
+			(void)buf_printf(&options->given, "%s\n", text);
+		return rc;
+	}
+	return unknown_option(options, name, err);
+}
+
+static int set_list(struct options *options, const char *list, struct error *err)
+{
+	CLEANUP(freep) char *item = malloc(strlen(list) + 1);
+	size_t len = 0;
+
+	if (!item)
+		return error_set(err, ENOMEM, "out of memory");
+	for (const char *p = list;; p++) {
+		int rc;
+
+		if (*p == '\\' && p[1]) {
+			item[len++] = *++p;
+			continue;
+		}
+		if (*p && *p != ',') {
+			item[len++] = *p;
+			continue;
+		}
+		item[len] = '\0';
+		rc = set_option(options, item, err);
+		if (rc || !*p)
+			return rc;
+		len = 0;
+	}
+}
+
+static int set_long(struct options *options, const char *text, struct error *err)
+{
+	CLEANUP(freep) char *name = strdup(text);
+
+	if (!name)
+		return error_set(err, ENOMEM, "out of memory");
+	for (char *p = name; *p && *p != '='; p++)
+		*p = *p == '-' ? '_' : *p;
+	return set_option(options, name, err);
+}
+
+/* --- SOURCE --- */
+
+static const struct {
+	const char *prefix, *hint;
+} refused[] = {
+	{ "docker-daemon:",
+		"not yet; save it first: docker save IMAGE, then unpack it as a layout" },
+	{ "docker-archive:",
+		"not yet; convert it first: skopeo copy docker-archive:FILE oci:DIR:TAG" },
+	{ "oci-archive:", "not yet; unpack it: mkdir DIR && tar -xf FILE -C DIR, then oci:DIR" },
+	{ "docker-v1:", "not yet" },
+	{ "dir:", "not yet; convert it first: skopeo copy dir:DIR oci:DIR:TAG" },
+	{ "containers-storage:", "save it first: podman save --format oci-dir -o DIR IMAGE" },
+	{ "ocidir://", "write oci:DIR" },
+	{ "http://", "write docker://HOST/..." },
+	{ "https://", "write docker://HOST/..." },
+	{ "oci://", "write docker://HOST/..." },
+	{ "registry:", "write docker://HOST/" },
+};
+
+static int parse_layout(
+	struct options *options, const char *path, bool may_have_ref, struct error *err)
+{
+	const char *colon = may_have_ref ? strchr(path, ':') : NULL;
+	CLEANUP(freep)
+	char *directory = strndup(path, colon ? (size_t)(colon - path) : strlen(path));
+
+	if (!directory)
+		return error_set(err, ENOMEM, "out of memory");
+	options->transport = TRANSPORT_LAYOUT;
+	if (colon && set_text(&options->ref, strdup(colon + 1), err))
+		return -ENOMEM;
+	return set_text(&options->path, absolute(directory), err);
+}
+
+static bool looks_like_reference(const char *source)
+{
+	struct reference reference = { 0 };
+	bool is_one = !reference_parse(&reference, source, NULL);
+
+	reference_release(&reference);
+	return is_one;
+}
+
+int options_parse_source(struct options *options, const char *source, struct error *err)
+{
+	static const char docker[] = "docker://", oci[] = "oci:";
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (!strncmp(source, refused[i].prefix, strlen(refused[i].prefix)))
+			return error_set(err, EINVAL, "%s: cannot be mounted\nhint: %s", source,
+				refused[i].hint);
+	if (!strncmp(source, docker, sizeof docker - 1)) {
+		int rc = reference_parse(&options->reference, source + sizeof docker - 1, err);
+
+		options->transport = TRANSPORT_REGISTRY;
+		/* What stands before an '@' may be a password. */
+		return rc && !strchr(source, '@') ? error_prefix(err, rc, "%s", source) : rc;
+	}
+	if (!strncmp(source, oci, sizeof oci - 1))
+		return parse_layout(options, source + sizeof oci - 1, true, err);
+	if (stat(source, &st) == 0) {
+		if (layout_is(source))
+			return parse_layout(options, source, false, err);
+		return error_set(
+			err, ENOENT, "%s: not an image: there is no oci-layout file in it", source);
+	}
+	if (looks_like_reference(source))
+		return error_set(err, ENOENT,
+			"%s: no such file\nhint: for an image in a registry write docker://%s",
+			source, source);
+	return error_set(err, ENOENT, "%s: no such file", source);
+}
+
+/* --- the command line --- */
+
+static void set_defaults(struct options *options)
+{
+	*options = (struct options){
+		.tls_verify = true,
+		.connect_timeout_ms = 10000,
+		.stall_timeout_ms = 60000,
+		.mount_timeout_ms = 30000,
+		.retries = 5,
+		.max_transfers = 6,
+		.ttl_ms = 300000,
+		.cache_size = UINT64_C(10) << 30,
+		.log_level = LOG_LEVEL_WARNING,
+	};
+	buf_init(&options->given, GIVEN_MAX);
+}
+
+enum { LONG_HELP = 256, LONG_VERSION, LONG_FOREGROUND, LONG_OTHER };
+
+static int short_option(struct options *options, int c, const char *argument, struct error *err)
+{
+	switch (c) {
+	case 'o':
+		return set_list(options, argument, err);
+	case 'f':
+		*(options->is_helper ? &options->fake : &options->foreground) = true;
+		return 0;
+	case 's':
+		options->sloppy = options->is_helper;
+		return 0;
+	case 'v':
+		options->log_level += options->log_level < LOG_LEVEL_TRACE;
+		return 0;
+	case 'd':
+		options->debug = options->foreground = true;
+		options->log_level = LOG_LEVEL_TRACE;
+		return 0;
+	default: /* -n, -t TYPE, -N NAMESPACE: mount(8) has done what there was to do */
+		return 0;
+	}
+}
+
+/* getopt does the short ones; it cannot know the table's names, so long ones are taken out first.
+ */
+static int parse_words(struct options *options, enum options_action *ret_action, int argc,
+	char **argv, struct error *err)
+{
+	int rest = 1;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && !options->is_helper)) {
+			*ret_action = OPTIONS_HELP;
+			return 0;
+		}
+		if (!strcmp(argv[i], "--version") ||
+			(!strcmp(argv[i], "-V") && !options->is_helper)) {
+			*ret_action = OPTIONS_VERSION;
+			return 0;
+		}
+		if (!strcmp(argv[i], "--foreground")) {
+			options->foreground = true;
+		} else if (!strncmp(argv[i], "--", 2) && argv[i][2]) {
+			int rc = set_long(options, argv[i] + 2, err);
+
+			if (rc)
+				return rc;
+		} else {
+			argv[rest++] = argv[i];
+		}
+	}
+	argv[rest] = NULL;
+	optind = 0;
+	opterr = 0;
+	for (int c; (c = getopt(rest, argv, "o:fsnvdt:N:")) != -1;) {
+		int rc = c == '?' ? error_set(err, EINVAL,
+					    "unknown option '-%c'\nhint: %s --help lists them",
+					    optopt, options->program)
+				  : short_option(options, c, optarg, err);
+
+		if (rc)
+			return rc;
+	}
+	if (optind < rest && !strcmp(argv[optind], "mount") && !options->is_helper)
+		optind++;
+	if (rest - optind != 2)
+		return error_set(err, EINVAL, "%s\nhint: %s SOURCE DIR [-o OPTIONS]; see %s --help",
+			rest - optind < 2 ? "SOURCE and DIR are needed"
+					  : "more than SOURCE and DIR",
+			options->program, options->program);
+	if (set_text(&options->source, strdup(argv[optind]), err))
+		return -ENOMEM;
+	return set_text(&options->mountpoint, strdup(argv[optind + 1]), err);
+}
+
+static int check(struct options *options, struct error *err)
+{
+	int rc;
+
+	if (!options->platform &&
+		set_text(&options->platform, strdup(options->rootfs ? "native" : "all"), err))
+		return -ENOMEM;
+	options->has_platform = strcmp(options->platform, "all") != 0;
+	if (options->has_platform) {
+		rc = platform_parse(&options->wanted, options->platform, err);
+		if (rc)
+			return error_prefix(err, rc, "option 'platform'");
+	}
+	if (!options->has_platform && options->rootfs)
+		return error_set(
+			err, EINVAL, "option 'rootfs' shows one platform: not platform=all");
+	if (!options->max_transfers || options->max_transfers > 64)
+		return error_set(err, EINVAL, "option 'max_transfers': 1 to 64");
+	if (options->max_threads > 256)
+		return error_set(err, EINVAL, "option 'max_threads': at most 256");
+	if (options->allow_other && options->allow_root)
+		return error_set(
+			err, EINVAL, "options 'allow_other' and 'allow_root' exclude each other");
+	if (options->rootfs && options->transport == TRANSPORT_REGISTRY &&
+		!options->reference.tag && !digest_is_set(&options->reference.digest))
+		return error_set(
+			err, EINVAL, "option 'rootfs' needs one image: name a tag or digest");
+	if (options->rootfs && options->transport == TRANSPORT_LAYOUT && !options->ref)
+		return error_set(err, EINVAL, "option 'rootfs' needs one image: oci:DIR:TAG");
+	return 0;
+}
+
+int options_parse(struct options *ret, enum options_action *ret_action, int argc, char **argv,
+	struct error *err)
+{
+	const char *base = argc ? argv[0] : "imgfs";
+	const char *slash = strrchr(base, '/');
+	int rc;
+
+	set_defaults(ret);
+	base = slash ? slash + 1 : base;
+	ret->is_helper = !strncmp(base, "mount.", 6);
+	ret->program = strdup(base);
+	if (!ret->program)
+		return error_set(err, ENOMEM, "out of memory");
+	*ret_action = OPTIONS_MOUNT;
+	rc = parse_words(ret, ret_action, argc, argv, err);
+	if (rc || *ret_action != OPTIONS_MOUNT)
+		return rc;
+	rc = options_parse_source(ret, ret->source, err);
+	return rc ? rc : check(ret, err);
+}
+
+void options_release(struct options *options)
+{
+	char **texts[] = { &options->program, &options->source, &options->mountpoint,
+		&options->path, &options->ref, &options->platform, &options->authfile,
+		&options->cert_dir, &options->proxy, &options->user_agent, &options->cache_dir,
+		&options->log };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free(*texts[i]);
+	reference_release(&options->reference);
+	if (options->has_platform)
+		platform_release(&options->wanted);
+	buf_release(&options->given);
+}
+
+void options_help(const char *program, struct buf *ret)
+{
+	(void)buf_printf(ret,
+		"usage: %s SOURCE DIR [-o OPTION[,OPTION...]]\n"
+		"       %s mount [--OPTION[=VALUE]...] SOURCE DIR\n\n"
+		"Shows container images as directories, read-only.\n\n"
+		"SOURCE\n"
+		"  docker://HOST/              a registry\n"
+		"  docker://HOST/NS/           the repositories below NS\n"
+		"  docker://[HOST/]REPO        a repository: its tags\n"
+		"  docker://[HOST/]REPO:TAG    an image; also REPO@DIGEST\n"
+		"  oci:DIR[:REF]               an OCI image layout, or an image in it\n"
+		"  PATH                        a directory that is a layout\n\n"
+		"OPTION\n",
+		program, program);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char name[40];
+
+		(void)snprintf(name, sizeof name, "%s%s", rows[i].name,
+			rows[i].kind == KIND_FLAG || rows[i].kind == KIND_IGNORED ? "" : "=");
+		(void)buf_printf(ret, "  %-24s  %s%s%s%s\n", name, rows[i].help,
+			rows[i].fallback ? " (" : "", rows[i].fallback ? rows[i].fallback : "",
+			rows[i].fallback ? ")" : "");
+	}
+	(void)buf_append_text(ret,
+		"\n  -f  stay in the foreground      (as mount.imgfs: check only)\n"
+		"  -v  say more                    -d  debug, in the foreground\n"
+		"  --foreground  --help  --version\n\n"
+		"Options of mount(8) and fstab(5) that mean nothing here are accepted.\n"
+		"See imgfs(1), imgfs(5), mount.imgfs(8).\n");
+}

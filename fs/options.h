@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options -- the command line of `imgfs SOURCE DIR -o ...`, `imgfs mount
+ * --name=value SOURCE DIR` and mount.imgfs, by one table.
+ *
+ * How it was called decides what -f -s -n -v mean: as mount.* they are
+ * mount(8)'s (fake, sloppy, no mtab, verbose), otherwise FUSE's.
+ * Source: mount(8), "External helpers"; fuse(8).
+ */
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fetch/observer.h"
+#include "model/buf.h"
+#include "model/error.h"
+#include "model/platform.h"
+#include "model/reference.h"
+
+/* mount(8)'s, which mount passes on as its own. */
+enum exit_status {
+	STATUS_OK = 0,
+	STATUS_USAGE = 1,
+	STATUS_SYSTEM = 2,
+	STATUS_BUG = 4,
+	STATUS_INTERRUPTED = 8,
+	STATUS_FAILED = 32,
+};
+
+enum manifest_flavour { MANIFEST_RAW, MANIFEST_OCI, MANIFEST_DOCKER };
+enum whiteout_style { WHITEOUTS_TAR, WHITEOUTS_OVERLAY };
+enum source_transport { TRANSPORT_REGISTRY, TRANSPORT_LAYOUT };
+
+struct options {
+	char *program;    /* how messages begin */
+	char *source;     /* as given */
+	char *mountpoint; /* as given */
+
+	/* what SOURCE names */
+	enum source_transport transport;
+	struct reference reference; /* TRANSPORT_REGISTRY */
+	char *path;                 /* TRANSPORT_LAYOUT: absolute */
+	char *ref;                  /* a name in a layout, or NULL */
+
+	char *platform;    /* "all", or as given */
+	bool has_platform; /* not "all": wanted holds it */
+	struct platform wanted;
+	bool rootfs;
+	enum manifest_flavour manifest;
+	enum whiteout_style whiteouts;
+	char *authfile;
+	bool no_creds;
+	char *cert_dir;
+	bool tls_verify;
+	char *proxy;
+	char *user_agent;
+	uint64_t connect_timeout_ms, stall_timeout_ms, mount_timeout_ms;
+	uint64_t retries;
+	uint64_t max_transfers;
+	bool nocheck;
+	bool offline;
+	uint64_t ttl_ms; /* UINT64_MAX: forever */
+	char *cache_dir; /* absolute, or NULL: the usual place */
+	uint64_t cache_size;
+	uint64_t fetch_limit; /* 0: none */
+	bool has_uid, has_gid;
+	uint64_t uid, gid;
+	uint64_t umask;
+	bool allow_other, allow_root, default_permissions, no_default_permissions, auto_unmount;
+	bool suid, dev;
+	uint64_t max_threads; /* 0: as many as there are processors */
+	char *log;
+	enum log_level log_level;
+	bool debug; /* -d: libfuse's own debugging too */
+
+	bool is_helper; /* called as mount.* */
+	bool foreground;
+	bool fake;        /* check only */
+	bool sloppy;      /* unknown options are warnings */
+	struct buf given; /* the options as given, a line each, for .imgfs/options */
+};
+
+enum options_action { OPTIONS_MOUNT, OPTIONS_HELP, OPTIONS_VERSION };
+
+/* argv as main() got it.  On failure a message for people is in err, perhaps with a second
+ * line "hint: ...".  Warnings (sloppy) go to stderr. */
+int options_parse(struct options *ret, enum options_action *ret_action, int argc, char **argv,
+	struct error *err);
+void options_release(struct options *options);
+
+/* The text of --help, made from the table. */
+void options_help(const char *program, struct buf *ret);
+
+/* Reads SOURCE into transport, reference, path and ref. */
+int options_parse_source(struct options *options, const char *source, struct error *err);
+
+#endif

@@ -1,0 +1,1019 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree nodes: how a number becomes an entry of a layer, a directory of a
+ * merge, or a blob, and what can be done with it.
+ */
+#include "fs/spaces.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <uthash.h>
+
+#include "model/cleanup.h"
+
+enum space_kind { SPACE_NONE, SPACE_BLOBS, SPACE_FILES, SPACE_DIFF, SPACE_ROOTFS };
+
+enum {
+	BLOBS = 1,            /* the space of all blobs */
+	SPACES_MAX = 1 << 29, /* below the bit that marks nodes */
+	IDENTITY_STACKS = 1,  /* merged directories of several layers */
+};
+
+struct space {
+	enum space_kind kind;
+	char *key;                    /* DIFF, ROOTFS: the path that leads here */
+	struct layer_object *layer;   /* FILES, DIFF */
+	struct layer_object **layers; /* ROOTFS: base first */
+	uint32_t layer_count;
+	const struct tree **trees; /* ROOTFS: the merge borrows the array */
+	struct merge *merge;
+	uint32_t number;
+	UT_hash_handle hh;
+};
+
+struct identity {
+	struct digest digest;
+	uint32_t number;
+	bool is_counted;
+	UT_hash_handle hh;
+};
+
+struct stack {
+	uint32_t number;
+	size_t len;
+	UT_hash_handle hh;
+	uint64_t key[];
+};
+
+struct blob {
+	char *key;
+	const char *repository;
+	struct descriptor descriptor;
+	bool is_manifest;
+	char *generated; /* or NULL */
+	char *converted; /* what a generated one was made from */
+	uint32_t identity, number;
+	UT_hash_handle hh;
+};
+
+struct spaces {
+	struct space **table; /* by number; [0] and [BLOBS] are NULL */
+	uint32_t count, capacity;
+	struct space *by_key;
+	struct identity *identities;
+	uint32_t last_identity;
+	struct stack *stacks;
+	uint32_t last_stack;
+	struct blob **blobs; /* by number */
+	uint32_t blob_count, blob_capacity;
+	struct blob *blob_by_key;
+};
+
+int spaces_new(struct fs *fs, struct error *err)
+{
+	fs->spaces = calloc(1, sizeof *fs->spaces);
+	if (!fs->spaces)
+		return error_set(err, ENOMEM, "out of memory");
+	fs->spaces->count = BLOBS + 1;
+	fs->spaces->last_identity = IDENTITY_STACKS;
+	return 0;
+}
+
+static void space_free(struct space *space)
+{
+	merge_free(space->merge);
+	free(space->trees);
+	free(space->layers);
+	free(space->key);
+	free(space);
+}
+
+void spaces_free(struct fs *fs)
+{
+	struct spaces *spaces = fs->spaces;
+	struct identity *identity, *next_identity;
+	struct stack *stack, *next_stack;
+
+	if (!spaces)
+		return;
+	HASH_CLEAR(hh, spaces->by_key);
+	for (uint32_t i = BLOBS + 1; i < spaces->count; i++)
+		space_free(spaces->table[i]);
+	free(spaces->table);
+	HASH_CLEAR(hh, spaces->blob_by_key);
+	for (uint32_t i = 0; i < spaces->blob_count; i++) {
+		descriptor_release(&spaces->blobs[i]->descriptor);
+		free(spaces->blobs[i]->key);
+		free(spaces->blobs[i]->generated);
+		free(spaces->blobs[i]->converted);
+		free(spaces->blobs[i]);
+	}
+	free(spaces->blobs);
+	HASH_ITER(hh, spaces->identities, identity, next_identity)
+	{
+		HASH_DEL(spaces->identities, identity);
+		free(identity);
+	}
+	HASH_ITER(hh, spaces->stacks, stack, next_stack)
+	{
+		HASH_DEL(spaces->stacks, stack);
+		free(stack);
+	}
+	free(spaces);
+	fs->spaces = NULL;
+}
+
+/* --- identities --- */
+
+static struct identity *identity_find(struct fs *fs, const struct digest *digest)
+{
+	struct spaces *spaces = fs->spaces;
+	struct identity *found;
+
+	HASH_FIND(hh, spaces->identities, digest, sizeof *digest, found);
+	if (found)
+		return found;
+	found = calloc(1, sizeof *found);
+	if (!found || spaces->last_identity >= SPACES_MAX) {
+		free(found);
+		return NULL;
+	}
+	found->digest = *digest;
+	found->number = ++spaces->last_identity;
+	HASH_ADD(hh, spaces->identities, digest, sizeof found->digest, found);
+	return found;
+}
+
+uint32_t identity_of(struct fs *fs, const struct digest *digest)
+{
+	struct identity *identity = identity_find(fs, digest);
+
+	return identity ? identity->number : 0;
+}
+
+void identity_count(struct fs *fs, const struct descriptor *blob)
+{
+	struct identity *identity = identity_find(fs, &blob->digest);
+
+	if (!identity || identity->is_counted || blob->size == DESCRIPTOR_SIZE_UNKNOWN)
+		return;
+	identity->is_counted = true;
+	fs->known_bytes += blob->size;
+}
+
+/* Equal stacks of equal layers have one inode number; salt keeps apart what is more than its stack.
+ */
+static fuse_ino_t stack_ino(struct fs *fs, const struct space *space, const struct merge_ref *refs,
+	uint32_t count, uint64_t salt)
+{
+	struct spaces *spaces = fs->spaces;
+	size_t len = ((size_t)count + 1) * sizeof(uint64_t);
+	struct stack *stack = malloc(sizeof *stack + len);
+	struct stack *found;
+
+	if (!stack)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		stack->key[i] = identity_ino(
+			layer_object_identity(space->layers[refs[i].layer]), refs[i].entry);
+	stack->key[count] = salt;
+	HASH_FIND(hh, spaces->stacks, stack->key, len, found);
+	if (found) {
+		free(stack);
+		return identity_ino(IDENTITY_STACKS, found->number);
+	}
+	stack->number = ++spaces->last_stack;
+	stack->len = len;
+	HASH_ADD_KEYPTR(hh, spaces->stacks, stack->key, stack->len, stack);
+	return identity_ino(IDENTITY_STACKS, stack->number);
+}
+
+/* --- making spaces --- */
+
+/* Takes the space; 0 when out of memory. */
+static uint32_t add_space(struct fs *fs, struct space *space)
+{
+	struct spaces *spaces = fs->spaces;
+
+	if (spaces->count >= spaces->capacity) {
+		uint32_t capacity = spaces->capacity ? 2 * spaces->capacity : 64;
+		struct space **table = realloc(spaces->table, capacity * sizeof *table);
+
+		if (!table || capacity > SPACES_MAX) {
+			space_free(space);
+			return 0;
+		}
+		spaces->table = table;
+		spaces->capacity = capacity;
+		memset(table, 0, (BLOBS + 1) * sizeof *table);
+	}
+	space->number = spaces->count;
+	spaces->table[spaces->count++] = space;
+	if (space->key)
+		HASH_ADD_KEYPTR(hh, spaces->by_key, space->key, strlen(space->key), space);
+	return space->number;
+}
+
+uint32_t space_add_files(struct fs *fs, struct layer_object *object)
+{
+	struct space *space = calloc(1, sizeof *space);
+
+	if (!space)
+		return 0;
+	space->kind = SPACE_FILES;
+	space->layer = object;
+	return add_space(fs, space);
+}
+
+static struct space *space_by_key(struct fs *fs, const char *key)
+{
+	struct space *found;
+
+	HASH_FIND_STR(fs->spaces->by_key, key, found);
+	return found;
+}
+
+static fuse_ino_t space_id(uint32_t space, uint32_t number)
+{
+	return (fuse_ino_t)space << 32 | number;
+}
+
+int space_diff(struct fs *fs, const char *key, struct layer_object *object, fuse_ino_t *ret,
+	struct need *need)
+{
+	struct space *space = space_by_key(fs, key);
+	uint32_t number;
+
+	if (!space) {
+		space = calloc(1, sizeof *space);
+		if (!space)
+			return error_set(&need->err, ENOMEM, "out of memory");
+		space->kind = SPACE_DIFF;
+		space->layer = object;
+		space->key = strdup(key);
+		number = add_space(fs, space);
+		if (!number)
+			return error_set(&need->err, ENOMEM, "out of memory");
+	}
+	*ret = space_id(space->number, 0);
+	return 0;
+}
+
+int space_rootfs(struct fs *fs, const char *key, struct layer_object **layers, uint32_t count,
+	fuse_ino_t *ret, struct need *need)
+{
+	struct space *space = space_by_key(fs, key);
+	int rc;
+
+	if (space) {
+		*ret = space_id(space->number, MERGE_ROOT);
+		return 0;
+	}
+	space = calloc(1, sizeof *space);
+	if (!space)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	space->kind = SPACE_ROOTFS;
+	space->key = strdup(key);
+	space->trees = calloc(count ? count : 1, sizeof *space->trees);
+	space->layers = calloc(count ? count : 1, sizeof(struct layer_object *));
+	if (!space->key || !space->trees || !space->layers) {
+		space_free(space);
+		return error_set(&need->err, ENOMEM, "out of memory");
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		space->layers[i] = layers[i];
+		space->trees[i] = &layer_object_layer(layers[i])->tree;
+	}
+	space->layer_count = count;
+	rc = merge_new(&space->merge, space->trees, count, &need->err);
+	if (rc) {
+		space_free(space);
+		return rc;
+	}
+	if (!add_space(fs, space))
+		return error_set(&need->err, ENOMEM, "out of memory");
+	*ret = space_id(space->number, MERGE_ROOT);
+	return 0;
+}
+
+/* --- attributes --- */
+
+static void own(const struct fs *fs, struct stat *st)
+{
+	const struct options *options = fs->options;
+
+	if (options->has_uid)
+		st->st_uid = (uid_t)options->uid;
+	if (options->has_gid)
+		st->st_gid = (gid_t)options->gid;
+	st->st_mode &= ~(mode_t)options->umask;
+}
+
+/* Shown as overlayfs would have it stored. */
+static bool is_overlay_whiteout(const struct fs *fs, const struct tree *tree, uint32_t entry)
+{
+	const char *whiteout;
+
+	if (fs->options->whiteouts != WHITEOUTS_OVERLAY)
+		return false;
+	whiteout = tree_whiteout_of(tree_name(tree, entry));
+	return whiteout && *whiteout;
+}
+
+static void tree_stat(
+	struct fs *fs, const struct layer_object *object, uint32_t entry, struct stat *st)
+{
+	const struct tree *tree = &layer_object_layer(object)->tree;
+	const struct tree_entry *file = tree_entry(tree, entry);
+
+	fs_stat_init(fs, st, identity_ino(layer_object_identity(object), file->inode), file->mode);
+	st->st_uid = file->uid;
+	st->st_gid = file->gid;
+	st->st_nlink = file->nlink;
+	st->st_mtim = (struct timespec){ file->mtime, file->mtime_nsec };
+	st->st_atim = st->st_ctim = st->st_mtim;
+	if (is_overlay_whiteout(fs, tree, entry)) {
+		st->st_mode = S_IFCHR;
+		return;
+	}
+	st->st_size = (off_t)file->size;
+	if (S_ISREG(file->mode))
+		st->st_blocks = (blkcnt_t)tree_blocks(tree, entry);
+	else if (S_ISCHR(file->mode) || S_ISBLK(file->mode))
+		st->st_rdev = makedev(file->u.device.major, file->u.device.minor);
+	own(fs, st);
+}
+
+static void merged_directory_stat(
+	struct fs *fs, const struct space *space, uint32_t directory, struct stat *st)
+{
+	struct merge_ref ref = merge_directory_ref(space->merge, directory);
+	const struct merge_ref *refs;
+	const struct layer_object *only;
+	uint32_t count;
+	bool is_unique;
+
+	if (ref.layer == UINT32_MAX) {
+		fs_stat_init(fs, st, 0, S_IFDIR | 0755);
+		own(fs, st);
+	} else {
+		tree_stat(fs, space->layers[ref.layer], ref.entry, st);
+	}
+	refs = merge_stack(space->merge, directory, &count, &is_unique);
+	only = count == 1 ? space->layers[refs[0].layer] : NULL;
+	if (only && !is_unique &&
+		!(tree_entry(&layer_object_layer(only)->tree, refs[0].entry)->flags & TREE_SPECIAL))
+		return;
+	st->st_nlink = 1; /* unknown: counting would mean listing */
+	st->st_ino = stack_ino(
+		fs, space, refs, count, is_unique ? space_id(space->number, directory) : 0);
+}
+
+static void blob_stat(struct fs *fs, const struct blob *blob, struct stat *st)
+{
+	fs_stat_init(fs, st, identity_ino(blob->identity, IDENTITY_BLOB), S_IFREG | 0444);
+	st->st_size = (off_t)blob->descriptor.size;
+	st->st_blocks = (blkcnt_t)((blob->descriptor.size + 511) / 512);
+}
+
+static void plain_stat(struct fs *fs, const struct layer_object *object, struct stat *st)
+{
+	uint64_t size = layer_object_layer(object)->plain_size;
+
+	fs_stat_init(fs, st, identity_ino(layer_object_identity(object), IDENTITY_PLAIN),
+		S_IFREG | 0444);
+	st->st_size = (off_t)size;
+	st->st_blocks = (blkcnt_t)((size + 511) / 512);
+}
+
+/* --- entries for lookups --- */
+
+static void entry_init(struct fuse_entry_param *ret, fuse_ino_t id)
+{
+	*ret = (struct fuse_entry_param){
+		.ino = id, .entry_timeout = CONTENT_TIMEOUT_S, .attr_timeout = CONTENT_TIMEOUT_S
+	};
+}
+
+static int blob_add(struct fs *fs, struct blob *blob)
+{
+	struct spaces *spaces = fs->spaces;
+
+	if (spaces->blob_count == spaces->blob_capacity) {
+		uint32_t capacity = spaces->blob_capacity ? 2 * spaces->blob_capacity : 64;
+		struct blob **blobs = realloc(spaces->blobs, capacity * sizeof *blobs);
+
+		if (!blobs)
+			return -ENOMEM;
+		spaces->blobs = blobs;
+		spaces->blob_capacity = capacity;
+	}
+	blob->number = spaces->blob_count;
+	spaces->blobs[spaces->blob_count++] = blob;
+	HASH_ADD_KEYPTR(hh, spaces->blob_by_key, blob->key, strlen(blob->key), blob);
+	return 0;
+}
+
+/* The blob of that kind ('m', 'b', 'g': manifest, blob, generated), digest and size: a descriptor
+ * that lies about the size is another thing.  A new one is empty but for that. */
+static struct blob *blob_get_or_new(struct fs *fs, char kind, const char *repository,
+	const struct digest *digest, uint64_t size, bool *ret_is_new)
+{
+	CLEANUP(freep) char *key = NULL;
+	char text[DIGEST_TEXT_MAX];
+	struct blob *blob;
+
+	if (asprintf(&key, "%c%" PRIu64 " %s@%s", kind, size, repository,
+		    digest_format(digest, text)) < 0)
+		return NULL;
+	HASH_FIND_STR(fs->spaces->blob_by_key, key, blob);
+	*ret_is_new = !blob;
+	if (blob)
+		return blob;
+	blob = calloc(1, sizeof *blob);
+	if (!blob)
+		return NULL;
+	blob->identity = identity_of(fs, digest);
+	blob->descriptor = (struct descriptor){ .digest = *digest, .size = size };
+	blob->key = TAKE(key);
+	if (blob->identity && !blob_add(fs, blob))
+		return blob;
+	free(blob->key);
+	free(blob);
+	return NULL;
+}
+
+/* A size that no descriptor told is found by having the blob. */
+static int find_size(struct fs *fs, const char *repository, const struct descriptor *descriptor,
+	bool is_manifest, uint64_t *ret, struct need *need)
+{
+	const struct document *document;
+	struct blob_object *object;
+	int rc;
+
+	*ret = descriptor->size;
+	if (descriptor->size != DESCRIPTOR_SIZE_UNKNOWN)
+		return 0;
+	if (is_manifest) {
+		rc = manifest_raw_get(fs, repository, &descriptor->digest, &document, need);
+		if (!rc)
+			*ret = document->len;
+		return rc;
+	}
+	rc = blob_get(fs, repository, descriptor, &object, need);
+	if (!rc)
+		*ret = blob_object_size(object);
+	return rc;
+}
+
+int entry_blob(struct fs *fs, const char *repository, const struct descriptor *descriptor,
+	bool is_manifest, struct fuse_entry_param *ret, struct need *need)
+{
+	struct descriptor copy = { 0 };
+	struct blob *blob;
+	uint64_t size;
+	bool is_new;
+	int rc = find_size(fs, repository, descriptor, is_manifest, &size, need);
+
+	if (rc)
+		return rc;
+	blob = blob_get_or_new(
+		fs, is_manifest ? 'm' : 'b', repository, &descriptor->digest, size, &is_new);
+	if (!blob)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	if (is_new) {
+		blob->repository = repository;
+		blob->is_manifest = is_manifest;
+		rc = descriptor_copy(&copy, descriptor, &need->err);
+		if (rc)
+			return rc;
+		blob->descriptor = copy;
+		blob->descriptor.size = size;
+	}
+	entry_init(ret, space_id(BLOBS, blob->number));
+	blob_stat(fs, blob, &ret->attr);
+	return 0;
+}
+
+int entry_generated(struct fs *fs, const struct digest *digest, const char *bytes, size_t len,
+	const char *converted, struct fuse_entry_param *ret, struct need *need)
+{
+	bool is_new;
+	struct blob *blob = blob_get_or_new(fs, 'g', "", digest, len, &is_new);
+
+	if (!blob)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	if (is_new) {
+		blob->generated = malloc(len + 1);
+		blob->converted = strdup(converted);
+		if (!blob->generated || !blob->converted)
+			return error_set(&need->err, ENOMEM, "out of memory");
+		memcpy(blob->generated, bytes, len);
+		blob->generated[len] = '\0';
+	}
+	entry_init(ret, space_id(BLOBS, blob->number));
+	blob_stat(fs, blob, &ret->attr);
+	return 0;
+}
+
+int entry_plain(
+	struct fs *fs, struct layer_object *object, struct fuse_entry_param *ret, struct need *need)
+{
+	const struct layer *layer = layer_object_layer(object);
+
+	/* A broken tar in a sound wrapper can still be read; a broken wrapper cannot. */
+	if (layer->status && (!layer->span_count || !layer->plain_size))
+		return error_set(&need->err, -layer->status, "%s", layer->message);
+	entry_init(ret, space_id(layer_object_space(object), IDENTITY_PLAIN));
+	plain_stat(fs, object, &ret->attr);
+	return 0;
+}
+
+static void entry_tree(
+	struct fs *fs, struct layer_object *object, uint32_t entry, struct fuse_entry_param *ret)
+{
+	const struct tree *tree = &layer_object_layer(object)->tree;
+
+	entry_init(ret, space_id(layer_object_space(object), tree_entry(tree, entry)->inode));
+	tree_stat(fs, object, entry, &ret->attr);
+}
+
+/* --- by number --- */
+
+struct target {
+	enum space_kind kind;
+	struct space *space;
+	struct layer_object *layer; /* FILES, DIFF */
+	uint32_t number;
+	struct blob *blob;
+};
+
+static bool find_target(struct fs *fs, fuse_ino_t id, struct target *ret)
+{
+	struct spaces *spaces = fs->spaces;
+	uint64_t number = id >> 32;
+
+	*ret = (struct target){ .number = (uint32_t)id };
+	if (number == BLOBS && ret->number < spaces->blob_count) {
+		ret->kind = SPACE_BLOBS;
+		ret->blob = spaces->blobs[ret->number];
+		return true;
+	}
+	if (number <= BLOBS || number >= spaces->count)
+		return false;
+	ret->space = spaces->table[number];
+	ret->kind = ret->space->kind;
+	ret->layer = ret->space->layer;
+	return true;
+}
+
+bool space_has(struct fs *fs, fuse_ino_t id)
+{
+	struct target target;
+
+	return find_target(fs, id, &target);
+}
+
+static int no_entry(struct need *need)
+{
+	return error_set(&need->err, ENOENT, "no such file");
+}
+
+static int diff_lookup(struct fs *fs, const struct target *dir, const char *name,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	const struct tree *tree = &layer_object_layer(dir->layer)->tree;
+	uint32_t entry = tree_lookup(tree, dir->number, name, strlen(name));
+	char whiteout[TREE_NAME_MAX + 8];
+
+	if (fs->options->whiteouts == WHITEOUTS_OVERLAY) {
+		if (tree_whiteout_of(name))
+			return no_entry(need);
+		(void)snprintf(whiteout, sizeof whiteout, ".wh.%s", name);
+		if (entry == TREE_NONE)
+			entry = tree_lookup(tree, dir->number, whiteout, strlen(whiteout));
+	}
+	if (entry == TREE_NONE)
+		return no_entry(need);
+	entry_tree(fs, dir->layer, entry, ret);
+	if (S_ISDIR(tree_entry(tree, entry)->mode))
+		ret->ino = space_id(dir->space->number, entry);
+	return 0;
+}
+
+static int rootfs_lookup(struct fs *fs, const struct target *dir, const char *name,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	struct space *space = dir->space;
+	struct merge_child child;
+	int rc = merge_lookup(space->merge, dir->number, name, strlen(name), &child);
+
+	if (rc)
+		return error_set(&need->err, -rc, "'%s': %s", name,
+			rc == -EIO ? "a hard link that leads nowhere" : strerror(-rc));
+	if (!child.is_directory) {
+		entry_tree(fs, space->layers[child.ref.layer], child.ref.entry, ret);
+		return 0;
+	}
+	entry_init(ret, space_id(space->number, child.directory));
+	merged_directory_stat(fs, space, child.directory, &ret->attr);
+	return 0;
+}
+
+int space_lookup(struct fs *fs, fuse_ino_t id, const char *name, struct fuse_entry_param *ret,
+	struct need *need)
+{
+	struct target dir;
+
+	if (!find_target(fs, id, &dir))
+		return no_entry(need);
+	switch (dir.kind) {
+	case SPACE_DIFF:
+		return diff_lookup(fs, &dir, name, ret, need);
+	case SPACE_ROOTFS:
+		return rootfs_lookup(fs, &dir, name, ret, need);
+	case SPACE_NONE:
+	case SPACE_BLOBS:
+	case SPACE_FILES:
+		break;
+	}
+	return error_set(&need->err, ENOTDIR, "not a directory");
+}
+
+int space_stat(struct fs *fs, fuse_ino_t id, struct stat *ret, struct need *need)
+{
+	struct target target;
+
+	if (!find_target(fs, id, &target))
+		return no_entry(need);
+	switch (target.kind) {
+	case SPACE_BLOBS:
+		blob_stat(fs, target.blob, ret);
+		break;
+	case SPACE_FILES:
+		if (target.number == IDENTITY_PLAIN)
+			plain_stat(fs, target.layer, ret);
+		else
+			tree_stat(fs, target.layer, target.number, ret);
+		break;
+	case SPACE_DIFF:
+		tree_stat(fs, target.layer, target.number, ret);
+		break;
+	case SPACE_ROOTFS:
+		merged_directory_stat(fs, target.space, target.number, ret);
+		break;
+	case SPACE_NONE:
+		return no_entry(need);
+	}
+	return 0;
+}
+
+int space_readlink(struct fs *fs, fuse_ino_t id, const char **ret, struct need *need)
+{
+	struct target target;
+	const struct tree *tree;
+
+	if (!find_target(fs, id, &target) || target.kind != SPACE_FILES)
+		return error_set(&need->err, EINVAL, "not a symbolic link");
+	tree = &layer_object_layer(target.layer)->tree;
+	if (target.number >= tree->entry_count || !S_ISLNK(tree_entry(tree, target.number)->mode))
+		return error_set(&need->err, EINVAL, "not a symbolic link");
+	*ret = tree_link(tree, target.number);
+	return 0;
+}
+
+/* --- content --- */
+
+/* The first segment that ends behind offset. */
+static uint32_t find_segment(const struct tree_segment *segments, uint32_t count, uint64_t offset)
+{
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (segments[middle].offset + segments[middle].size <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int tree_read(struct fs *fs, struct layer_object *object, uint32_t entry, uint64_t offset,
+	char *buf, size_t *len, struct need *need)
+{
+	const struct tree *tree = &layer_object_layer(object)->tree;
+	uint64_t size = tree_entry(tree, entry)->size;
+	struct tree_segment single;
+	const struct tree_segment *segments;
+	uint32_t count, i;
+	size_t done = 0;
+
+	*len = offset >= size ? 0 : *len < size - offset ? *len : (size_t)(size - offset);
+	segments = tree_segments(tree, entry, &single, &count);
+	for (i = find_segment(segments, count, offset); done < *len;) {
+		uint64_t at = offset + done;
+		uint64_t end = i < count ? segments[i].offset : size; /* of the hole */
+		size_t piece = *len - done;
+		int rc;
+
+		if (at < end) {
+			piece = end - at < piece ? (size_t)(end - at) : piece;
+			memset(buf + done, 0, piece);
+		} else {
+			end = segments[i].offset + segments[i].size;
+			piece = end - at < piece ? (size_t)(end - at) : piece;
+			rc = layer_read(fs, object,
+				segments[i].data_offset + (at - segments[i].offset), buf + done,
+				piece, need);
+			if (rc)
+				return rc;
+			i += at + piece == end;
+		}
+		done += piece;
+	}
+	return 0;
+}
+
+static int blob_content(
+	struct fs *fs, struct blob *blob, uint64_t offset, char *buf, size_t len, struct need *need)
+{
+	const struct document *document;
+	struct blob_object *object;
+	int rc;
+
+	if (blob->generated) {
+		memcpy(buf, blob->generated + offset, len);
+		return 0;
+	}
+	if (blob->is_manifest) {
+		rc = manifest_raw_get(
+			fs, blob->repository, &blob->descriptor.digest, &document, need);
+		if (!rc && (offset > document->len || len > document->len - offset))
+			rc = error_set(&need->err, EBADMSG,
+				"%s: %zu bytes, its descriptor says %" PRIu64, blob->key,
+				document->len, blob->descriptor.size);
+		if (!rc)
+			memcpy(buf, document->bytes + offset, len);
+		return rc;
+	}
+	rc = blob_get(fs, blob->repository, &blob->descriptor, &object, need);
+	return rc ? rc : blob_read(object, offset, buf, len, need);
+}
+
+static size_t clamp(uint64_t size, uint64_t offset, size_t len)
+{
+	return offset >= size ? 0 : len < size - offset ? len : (size_t)(size - offset);
+}
+
+int space_read(
+	struct fs *fs, fuse_ino_t id, uint64_t offset, char *buf, size_t *len, struct need *need)
+{
+	struct target target;
+
+	if (!find_target(fs, id, &target))
+		return no_entry(need);
+	if (target.kind == SPACE_BLOBS) {
+		*len = clamp(target.blob->descriptor.size, offset, *len);
+		return blob_content(fs, target.blob, offset, buf, *len, need);
+	}
+	if (target.kind != SPACE_FILES)
+		return error_set(&need->err, EISDIR, "a directory");
+	if (target.number == IDENTITY_PLAIN) {
+		*len = clamp(layer_object_layer(target.layer)->plain_size, offset, *len);
+		return layer_read(fs, target.layer, offset, buf, *len, need);
+	}
+	return tree_read(fs, target.layer, target.number, offset, buf, len, need);
+}
+
+/* --- listings --- */
+
+static int diff_list(struct fs *fs, const struct target *dir, struct listing *ret)
+{
+	const struct tree *tree = &layer_object_layer(dir->layer)->tree;
+	const struct tree_entry *directory = tree_entry(tree, dir->number);
+	uint32_t identity = layer_object_identity(dir->layer);
+	bool is_overlay = fs->options->whiteouts == WHITEOUTS_OVERLAY;
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < directory->u.children.count; i++) {
+		uint32_t entry = directory->u.children.first + i;
+		const struct tree_entry *child = tree_entry(tree, entry);
+		const char *name = tree_name(tree, entry);
+		const char *whiteout = is_overlay ? tree_whiteout_of(name) : NULL;
+		mode_t mode = child->mode;
+
+		if (whiteout) {
+			if (!*whiteout || tree_lookup(tree, dir->number, whiteout,
+						  strlen(whiteout)) != TREE_NONE)
+				continue;
+			name = whiteout;
+			mode = S_IFCHR;
+		}
+		rc = listing_add_borrowed(ret, name, mode, identity_ino(identity, child->inode));
+	}
+	return rc;
+}
+
+struct merge_listing {
+	const struct space *space;
+	struct listing *listing;
+};
+
+static int add_merged(
+	void *context, const char *name, uint32_t name_len, const struct merge_child *child)
+{
+	struct merge_listing *listing = context;
+	const struct layer_object *object;
+	const struct tree_entry *entry;
+
+	(void)name_len;
+	if (child->is_directory)
+		return listing_add_borrowed(listing->listing, name, S_IFDIR, 0);
+	object = listing->space->layers[child->ref.layer];
+	entry = tree_entry(&layer_object_layer(object)->tree, child->ref.entry);
+	return listing_add_borrowed(listing->listing, name, entry->mode,
+		identity_ino(layer_object_identity(object), entry->inode));
+}
+
+int space_list(struct fs *fs, fuse_ino_t id, struct listing *ret, struct need *need)
+{
+	struct target dir;
+	struct merge_listing merged = { .listing = ret };
+	int rc;
+
+	if (!find_target(fs, id, &dir))
+		return no_entry(need);
+	merged.space = dir.space;
+	if (dir.kind == SPACE_DIFF)
+		rc = diff_list(fs, &dir, ret);
+	else if (dir.kind == SPACE_ROOTFS)
+		rc = merge_list(dir.space->merge, dir.number, NULL, add_merged, &merged);
+	else
+		return error_set(&need->err, ENOTDIR, "not a directory");
+	return rc ? error_set(&need->err, -rc, "%s", strerror(-rc)) : 0;
+}
+
+/* --- extended attributes --- */
+
+/* The entry behind a number, and its layer; false for blobs and made-up directories. */
+static bool target_entry(
+	const struct target *target, struct layer_object **ret, uint32_t *ret_entry)
+{
+	struct merge_ref ref;
+
+	switch (target->kind) {
+	case SPACE_FILES:
+		if (target->number == IDENTITY_PLAIN)
+			return false;
+		/* fall through */
+	case SPACE_DIFF:
+		*ret = target->layer;
+		*ret_entry = target->number;
+		return true;
+	case SPACE_ROOTFS:
+		ref = merge_directory_ref(target->space->merge, target->number);
+		if (ref.layer == UINT32_MAX)
+			return false;
+		*ret = target->space->layers[ref.layer];
+		*ret_entry = ref.entry;
+		return true;
+	case SPACE_NONE:
+	case SPACE_BLOBS:
+		break;
+	}
+	return false;
+}
+
+static int put_digest(struct buf *ret, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return buf_append_text(ret, digest_format(digest, text));
+}
+
+static int put_text(struct buf *ret, const char *text)
+{
+	return text && *text ? buf_append_text(ret, text) : -ENODATA;
+}
+
+static int layer_attribute(const struct layer_object *object, const char *name, struct buf *ret)
+{
+	const struct descriptor *descriptor = layer_object_descriptor(object);
+	char state[32];
+
+	if (!strcmp(name, "layer"))
+		return put_digest(ret, &descriptor->digest);
+	if (!strcmp(name, "diff_id"))
+		return put_digest(ret, &layer_object_layer(object)->diff_id);
+	if (!strcmp(name, "created_by"))
+		return put_text(ret, layer_object_created_by(object));
+	if (!strcmp(name, "state")) {
+		layer_object_state(object, state, sizeof state);
+		return buf_append_text(ret, state);
+	}
+	return -ENODATA;
+}
+
+static int blob_attribute(struct fs *fs, const struct blob *blob, const char *name, struct buf *ret)
+{
+	const struct digest *digest = &blob->descriptor.digest;
+
+	if (!strcmp(name, "digest"))
+		return put_digest(ret, digest);
+	if (!strcmp(name, "media_type"))
+		return put_text(ret, blob->descriptor.media_type);
+	if (!strcmp(name, "converted"))
+		return put_text(ret, blob->converted);
+	if (!strcmp(name, "state")) {
+		struct layer_object *object =
+			blob->generated ? NULL
+					: layer_peek(fs, blob->repository, &blob->descriptor);
+		char state[32];
+
+		if (blob->generated || blob->is_manifest)
+			return buf_append_text(ret, "cached");
+		layer_object_state(object, state, sizeof state);
+		return buf_append_text(ret, state);
+	}
+	return -ENODATA;
+}
+
+/* ls -l asks for some attributes on every entry; told once that they are not supported, it
+ * stops.  Where a layer does use the name, the truth is that this file has none. */
+static int absent(struct layer_object *object, const char *name)
+{
+	if ((!strncmp(name, "security.", 9) || !strncmp(name, "system.", 7)) &&
+		!(object && layer_object_uses_xattr(object, name)))
+		return -EOPNOTSUPP;
+	return -ENODATA;
+}
+
+static const char overlay_opaque[] = "trusted.overlay.opaque";
+
+static bool is_overlay_opaque(const struct fs *fs, const struct target *target, uint32_t flags)
+{
+	return fs->options->whiteouts == WHITEOUTS_OVERLAY && target->kind == SPACE_DIFF &&
+	       flags & TREE_OPAQUE;
+}
+
+int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret, struct need *need)
+{
+	static const char prefix[] = "user.imgfs.";
+	struct layer_object *object = NULL;
+	struct tree_xattr xattr;
+	struct target target;
+	uint32_t entry = 0;
+	bool has_entry;
+
+	if (!find_target(fs, id, &target))
+		return no_entry(need);
+	has_entry = target_entry(&target, &object, &entry);
+	if (!strncmp(name, prefix, sizeof prefix - 1)) {
+		if (target.kind == SPACE_BLOBS)
+			return blob_attribute(fs, target.blob, name + sizeof prefix - 1, ret);
+		object = has_entry ? object : target.layer;
+		/* Of what is in a layer the digest is unknown; its door is the layer. */
+		if (target.kind == SPACE_DIFF && !target.number &&
+			!strcmp(name + sizeof prefix - 1, "digest"))
+			return put_digest(ret, &layer_object_descriptor(object)->digest);
+		return object ? layer_attribute(object, name + sizeof prefix - 1, ret) : -ENODATA;
+	}
+	if (!has_entry)
+		return absent(NULL, name);
+	for (uint32_t k = 0; tree_xattr(&layer_object_layer(object)->tree, entry, k, &xattr); k++)
+		if (!strcmp(xattr.name, name))
+			return buf_append(ret, xattr.value, xattr.value_len);
+	if (!strcmp(name, overlay_opaque) &&
+		is_overlay_opaque(
+			fs, &target, tree_entry(&layer_object_layer(object)->tree, entry)->flags))
+		return buf_append(ret, "y", 1);
+	return absent(object, name);
+}
+
+int space_xattr_list(struct fs *fs, fuse_ino_t id, struct buf *ret, struct need *need)
+{
+	struct layer_object *object;
+	struct tree_xattr xattr;
+	struct target target;
+	const struct tree *tree;
+	uint32_t entry;
+	int rc = 0;
+
+	if (!find_target(fs, id, &target))
+		return no_entry(need);
+	if (!target_entry(&target, &object, &entry))
+		return 0;
+	tree = &layer_object_layer(object)->tree;
+	for (uint32_t k = 0; !rc && tree_xattr(tree, entry, k, &xattr); k++)
+		rc = buf_append(ret, xattr.name, strlen(xattr.name) + 1);
+	if (!rc && is_overlay_opaque(fs, &target, tree_entry(tree, entry)->flags))
+		rc = buf_append(ret, overlay_opaque, sizeof overlay_opaque);
+	return rc;
+}

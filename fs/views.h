@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * views -- the kinds of directories above the trees, and what they share.
+ * One view_*.c for each group; the tree they make is drawn in imgfs(5).
+ */
+#ifndef FS_VIEWS_H
+#define FS_VIEWS_H
+
+#include "fs/node.h"
+#include "fs/objects.h"
+
+extern const struct view view_repositories; /* place.repository is the path so far */
+extern const struct view view_tags;
+extern const struct view view_untagged;  /* _untagged/, and _untagged/ALG/ */
+extern const struct view view_digests;   /* _digests/, and _digests/ALG/ */
+extern const struct view view_image;     /* what a tag points at */
+extern const struct view view_platform;  /* one platform of it */
+extern const struct view view_oci;       /* oci/ ... */
+extern const struct view view_oci_blobs; /* ... blobs/ and blobs/ALG/ */
+extern const struct view view_docker;    /* docker/ */
+extern const struct view view_layers;
+extern const struct view view_layer;
+extern const struct view view_diff;
+extern const struct view view_rootfs;
+extern const struct view view_control; /* .imgfs/ */
+extern const struct view view_control_blobs;
+extern const struct view view_file; /* content in the node */
+
+/* 0, or a failure with need->err: how lookups end. */
+int no_such_file(struct need *need, const char *name);
+
+/* A directory in dir, as the entry of a lookup. */
+int entry_directory(struct fs *fs, struct node *dir, const char *name, const struct view *view,
+	const struct place *place, double timeout, struct fuse_entry_param *ret);
+/* A generated file in dir; takes the text out of buf (which may have failed). */
+int entry_file(struct fs *fs, struct node *dir, const char *name, struct buf *text, double timeout,
+	struct fuse_entry_param *ret, struct need *need);
+
+/* A door: diff/ or rootfs/ (view_layers.c). */
+int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, struct need *need);
+
+/* What a node is about, found and pinned to it at first need. */
+int place_image(struct fs *fs, struct node *node, const struct digest **ret, struct need *need);
+int place_manifest(struct fs *fs, struct node *node, const struct digest **ret, struct need *need);
+
+/* The view of a tag or digest: its platform, when one was chosen for the mount. */
+const struct view *image_view(const struct fs *fs);
+
+/* blobs/sha256 and the like: the algorithm a name stands for, or DIGEST_NONE. */
+enum digest_algorithm algorithm_named(const char *name);
+
+/* --- view_flavour.c --- */
+
+/* An image in one family: what its manifests become, and the blobs they name. */
+struct flavour_document {
+	struct descriptor descriptor; /* as in that family */
+	struct digest source;         /* the manifest it was made from */
+	char *bytes;                  /* NULL: the source as it is */
+	char *converted;              /* for the attribute: from what, what was dropped */
+};
+struct flavour {
+	struct flavour_document *documents; /* children before parents */
+	size_t document_count;
+	struct descriptor *blobs; /* configs and layers, sorted by digest, each once */
+	size_t blob_count;
+	size_t top; /* number of the document that is the whole */
+};
+int flavour_get(struct fs *fs, const char *repository, const struct digest *digest,
+	enum media_family family, const struct flavour **ret, struct need *need);
+/* manifest.json by the option manifest=. */
+int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
+	struct fuse_entry_param *ret, struct need *need);
+void flavours_free(struct fs *fs);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: forms that mount(8), fstab(5) and people use. */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/cleanup.h"
+
+enum { WORDS_MAX = 10 };
+
+static const struct words_case {
+	const char *name;
+	const char *words[WORDS_MAX];
+	int rc;
+	const char *error; /* what the message must hold, on failure */
+} words_cases[] = {
+	{ "source and directory", { "imgfs", "docker://debian", "mnt" }, 0, NULL },
+	{ "mount as a word", { "imgfs", "mount", "docker://debian", "mnt" }, 0, NULL },
+	{ "options behind", { "imgfs", "docker://debian", "mnt", "-o", "ttl=5s" }, 0, NULL },
+	{ "long options", { "imgfs", "mount", "--no-creds", "--ttl=0", "docker://debian", "mnt" },
+		0, NULL },
+	{ "what mount(8) passes",
+		{ "mount.imgfs", "docker://debian", "mnt", "-o",
+			"rw,_netdev,nofail,user,noauto,x-systemd.automount" },
+		0, NULL },
+	{ "mount(8) flags",
+		{ "mount.imgfs", "docker://debian", "mnt", "-s", "-f", "-n", "-v", "-o", "rw" }, 0,
+		NULL },
+	{ "a type", { "mount.imgfs", "docker://debian", "mnt", "-t", "fuse.imgfs" }, 0, NULL },
+	{ "sloppy", { "mount.imgfs", "-s", "docker://debian", "mnt", "-o", "nonsense" }, 0, NULL },
+	{ "a misspelt option", { "imgfs", "docker://debian", "mnt", "-o", "platfrom=all" }, -EINVAL,
+		"did you mean 'platform'" },
+	{ "an unknown option", { "imgfs", "docker://debian", "mnt", "-o", "zzzzzzzzzzzz" }, -EINVAL,
+		"unknown option" },
+	{ "an unknown letter", { "imgfs", "-Z", "docker://debian", "mnt" }, -EINVAL, "'-Z'" },
+	{ "no directory", { "imgfs", "docker://debian" }, -EINVAL, "SOURCE and DIR" },
+	{ "three words", { "imgfs", "docker://debian", "mnt", "more" }, -EINVAL, "more than" },
+	{ "a value missing", { "imgfs", "docker://debian", "mnt", "-o", "ttl" }, -EINVAL,
+		"needs a value" },
+	{ "a bad time", { "imgfs", "docker://debian", "mnt", "-o", "ttl=5x" }, -EINVAL,
+		"a time like" },
+	{ "a time too large",
+		{ "imgfs", "docker://debian", "mnt", "-o", "ttl=99999999999999999999d" }, -EINVAL,
+		"a time like" },
+	{ "a bad size", { "imgfs", "docker://debian", "mnt", "-o", "cache_size=1X" }, -EINVAL,
+		"a size like" },
+	{ "a size too large",
+		{ "imgfs", "docker://debian", "mnt", "-o", "cache_size=18446744073709551615T" },
+		-EINVAL, "a size like" },
+	{ "a bad choice", { "imgfs", "docker://debian", "mnt", "-o", "manifest=v2" }, -EINVAL,
+		"raw|oci|docker" },
+	{ "a negative number", { "imgfs", "docker://debian", "mnt", "-o", "retries=-1" }, -EINVAL,
+		"a number" },
+	{ "umask is octal", { "imgfs", "docker://debian", "mnt", "-o", "umask=089" }, -EINVAL,
+		"octal" },
+	{ "rootfs of a repository", { "imgfs", "docker://debian", "mnt", "-o", "rootfs" }, -EINVAL,
+		"one image" },
+	{ "rootfs of all platforms",
+		{ "imgfs", "docker://debian:12", "mnt", "-o", "rootfs,platform=all" }, -EINVAL,
+		"one platform" },
+	{ "rootfs of an image", { "imgfs", "docker://debian:12", "mnt", "-o", "rootfs" }, 0, NULL },
+	{ "a log level", { "imgfs", "docker://debian", "mnt", "-o", "log_level=loud" }, -EINVAL,
+		"warning" },
+	{ "a password in SOURCE", { "imgfs", "docker://me:secret@registry.example/app", "mnt" },
+		-EINVAL, "" },
+	{ "a bare image name", { "imgfs", "debian:12", "mnt" }, -ENOENT,
+		"hint: for an image in a registry write docker://debian:12" },
+	{ "containers-storage", { "imgfs", "containers-storage:debian", "mnt" }, -EINVAL,
+		"hint: save it first" },
+};
+
+static int parse_words(const char *const *words, struct options *options, struct error *err)
+{
+	char copies[WORDS_MAX][256];
+	char *argv[WORDS_MAX + 1] = { NULL };
+	enum options_action action;
+	int argc = 0;
+
+	for (; argc < WORDS_MAX && words[argc]; argc++) {
+		(void)snprintf(copies[argc], sizeof copies[argc], "%s", words[argc]);
+		argv[argc] = copies[argc];
+	}
+	return options_parse(options, &action, argc, argv, err);
+}
+
+static void parses(void **state)
+{
+	const struct words_case *c = *state;
+	struct error err = { "" };
+	struct options options;
+	int rc = parse_words(c->words, &options, &err);
+
+	options_release(&options);
+	if (rc != c->rc)
+		fail_msg("%d, not %d: %s", rc, c->rc, err.text);
+	if (c->error && !strstr(err.text, c->error))
+		fail_msg("'%s' does not hold '%s'", err.text, c->error);
+	assert_null(strstr(err.text, "secret"));
+}
+
+static void values_are_read(void **state)
+{
+	static const char *const words[WORDS_MAX] = {
+		"imgfs",
+		"docker://registry.example:5000/a/b@sha256:"
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		"mnt", "-o",
+		"ttl=2m,cache_size=3M,umask=027,uid=0,manifest=docker,proxy=http://p\\,q,tls_verify=no"
+	};
+	struct error err = { "" };
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse_words(words, &options, &err), 0);
+	assert_int_equal(options.ttl_ms, 120000);
+	assert_int_equal(options.cache_size, 3 << 20);
+	assert_int_equal(options.umask, 027);
+	assert_true(options.has_uid);
+	assert_false(options.has_gid);
+	assert_int_equal(options.manifest, MANIFEST_DOCKER);
+	assert_string_equal(options.proxy, "http://p,q");
+	assert_false(options.tls_verify);
+	assert_string_equal(options.reference.host, "registry.example:5000");
+	assert_string_equal(options.reference.repository, "a/b");
+	assert_true(digest_is_set(&options.reference.digest));
+	options_release(&options);
+}
+
+static void a_flag_means_what_its_caller_means(void **state)
+{
+	static const char *const as_helper[WORDS_MAX] = { "/sbin/mount.imgfs", "docker://debian",
+		"mnt", "-f" };
+	static const char *const as_program[WORDS_MAX] = { "/usr/bin/imgfs", "docker://debian",
+		"mnt", "-f" };
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse_words(as_helper, &options, NULL), 0);
+	assert_true(options.fake);
+	assert_false(options.foreground);
+	options_release(&options);
+	assert_int_equal(parse_words(as_program, &options, NULL), 0);
+	assert_false(options.fake);
+	assert_true(options.foreground);
+	options_release(&options);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(words_cases) + 2] = {
+		cmocka_unit_test(values_are_read),
+		cmocka_unit_test(a_flag_means_what_its_caller_means),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words_cases); i++)
+		tests[i + 2] = (struct CMUnitTest){ .name = words_cases[i].name,
+			.test_func = parses,
+			.initial_state = (void *)&words_cases[i] };
+	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
