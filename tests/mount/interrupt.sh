@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A reader of a blob that never comes can be interrupted at once, and holds up nobody else.
+. "$(dirname "$0")/../lib.sh"
+need_root
+need curl jq
+
+demo=$(demo_layout)
+start_faultregistry "app=$demo"
+mnt=$work/mnt
+mount_imgfs "oci:$demo" "$work/demo"
+hanging=$(json "$work/demo/1.0/linux_amd64/manifest.json" '.layers[1].digest')
+rules "[{\"match\": {\"path\": \"/blobs/$hanging\"}, \"do\": {\"hang\": true}}]"
+mount_imgfs "docker://$registry/app" "$mnt"
+image=$mnt/1.0/linux_amd64
+find "$(echo "$image"/layers/01-*/diff)" -type f -exec cat {} + >/dev/null
+
+# read_hanging FILE: a reader that minds its signals, in the background; waits until it hangs.
+read_hanging() {
+	reset_requests
+	env --default-signal cat "$1" >"$work/stdout" 2>"$work/stderr" &
+	reader=$!
+	asleep() { [[ $(cut -d ' ' -f 3 "/proc/$reader/stat" 2>/dev/null) == [SD] ]] &&
+		[[ $(ps -o comm= -p "$reader") == cat ]]; }
+	poll 20 asleep || fail "the reader does not wait"
+}
+
+for signal in INT TERM KILL; do
+	read_hanging "$image/rootfs/app/table.txt"
+	kill -"$signal" "$reader"
+	wait_gone "$reader" 5 || fail "a reader lives 5 s after SIG$signal"
+	rc=0
+	wait "$reader" || rc=$?
+	assert_eq "$rc" "$((128 + $(kill -l "$signal")))" "status after SIG$signal"
+done
+
+# Others go on meanwhile: 20 hanging readers take nothing from a cached read.
+readers=()
+for _ in {1..20}; do
+	read_hanging "$(echo "$image"/layers/02-*/diff)/app/table.txt"
+	readers+=("$reader")
+done
+timeout 20 find "$(echo "$image"/layers/01-*/diff)" -type f -exec cat {} + >"$work/cached" ||
+	fail "a cached read waits for a hanging fetch"
+timeout 20 ls "$mnt" "$image" >"$work/stdout" || fail "a listing waits for a hanging fetch"
+assert_contains "$(timeout 20 cat "$mnt/.imgfs/status")" "${hanging:7:12}" "status"
+
+# Unmounting by signal answers everybody.
+pid=${daemons[$mnt]}
+kill -TERM "$pid"
+wait_gone "$pid" 10 || fail "the daemon lives 10 s after SIGTERM"
+for reader in "${readers[@]}"; do
+	wait_gone "$reader" 5 || fail "a reader outlives the daemon"
+done
+! mountpoint -q "$mnt" || fail "still mounted after SIGTERM"
