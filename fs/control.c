@@ -136,8 +136,10 @@ static void write_status(struct fs *fs, struct buf *ret)
 	} else {
 		(void)buf_append_text(ret, "none\n");
 	}
-	(void)buf_printf(ret, "layers    %" PRIu64 " indexed, %" PRIu64 " spans decoded\n",
-		atomic_load(&c->layers_indexed), atomic_load(&c->spans_decoded));
+	(void)buf_printf(ret,
+		"layers    %" PRIu64 " indexed, %" PRIu64 " spans decoded, %" PRIu64
+		" entries left out\n",
+		atomic_load(&c->layers_indexed), atomic_load(&c->spans_decoded), fs->dropped);
 	for (const struct load *load = fs->running; load; load = load->next_running) {
 		if (!load->type->describe)
 			continue;
@@ -184,8 +186,10 @@ static void write_stats(struct fs *fs, struct buf *ret)
 	(void)buf_printf(ret, "  \"uptime_ms\": %" PRIu64 ",\n", now_ms() - fs->started_ms);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		(void)buf_printf(ret, "  \"%s\": %" PRIu64 ",\n", counters[i].name, counter(fs, i));
-	(void)buf_printf(ret, "  \"known_bytes\": %" PRIu64 ",\n  \"errors\": %" PRIu64 ",\n",
-		fs->known_bytes, fs->errors);
+	(void)buf_printf(ret,
+		"  \"known_bytes\": %" PRIu64 ",\n  \"dropped_entries\": %" PRIu64
+		",\n  \"errors\": %" PRIu64 ",\n",
+		fs->known_bytes, fs->dropped, fs->errors);
 	(void)buf_printf(ret, "  \"cache_bytes\": %" PRIu64 ",\n  \"fuse\": {",
 		fs->cache ? cache_used(fs->cache) : 0);
 	for (size_t i = 0; i < OP_COUNT; i++)

@@ -106,6 +106,7 @@ struct fs {
 	struct flavour_slot *flavours; /* a table, see view_flavour.c */
 	uint64_t requests[OP_COUNT];
 	uint64_t errors;            /* replies with an error other than ENOENT */
+	uint64_t dropped;           /* entries of layers that were left out: see layer.h */
 	uint64_t known_bytes;       /* of all layers seen in manifests so far */
 	struct timespec mounted_at; /* wall clock: the time of what has no other */
 	uint64_t started_ms;

@@ -43,6 +43,7 @@ static void layer_publish(struct load *load)
 {
 	struct layer_object *object = container_of(load, struct layer_object, load);
 
+	load->fs->dropped += object->layer->dropped;
 	if (object->layer->dropped)
 		log_line(load->fs->log, LOG_LEVEL_WARNING,
 			"%s: %u entries left out: their names or links cannot be shown",

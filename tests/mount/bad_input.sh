@@ -148,6 +148,8 @@ good config-not-json
 find "$tags/hostile-names/linux_amd64/rootfs" >"$work/found" 2>"$work/stderr" || true
 ! grep -q '/\.\./\|/\.\.$' "$work/found" || fail "a name leads upwards"
 good hostile-names
+(($(counter "$tags" .dropped_entries) >= 2)) || fail "what was left out is not counted"
+assert_contains "$(<"$tags/.imgfs/status")" "entries left out" "status"
 mount_imgfs "oci:$work/names" "$work/mnt2"
 find "$work/mnt2" -maxdepth 5 >"$work/found"
 ! grep -q '/\.\./\|/\.\.$' "$work/found" || fail "a tag leads upwards"
