@@ -262,10 +262,3 @@ int ref_get(struct fs *fs, const char *repository, const char *tag, const struct
 	*ret = &object->descriptor;
 	return 0;
 }
-
-const struct descriptor *ref_peek(struct fs *fs, const char *repository, const char *tag)
-{
-	struct ref_object *object = ref_find(fs, repository, tag);
-
-	return object && digest_is_set(&object->descriptor.digest) ? &object->descriptor : NULL;
-}

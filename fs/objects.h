@@ -45,8 +45,6 @@ int untagged_get(
 /* What a tag points at. */
 int ref_get(struct fs *fs, const char *repository, const char *tag, const struct descriptor **ret,
 	struct need *need);
-/* What is known of it without asking anybody, however old; NULL when nothing is. */
-const struct descriptor *ref_peek(struct fs *fs, const char *repository, const char *tag);
 
 /* --- documents --- */
 
@@ -103,7 +101,6 @@ uint32_t layer_object_space(const struct layer_object *object); /* of its files'
 uint32_t layer_object_identity(
 	const struct layer_object *object); /* of its entries' inode numbers */
 const struct descriptor *layer_object_descriptor(const struct layer_object *object);
-const char *layer_object_repository(const struct layer_object *object);
 void layer_note_history(
 	struct fs *fs, struct layer_object *object, const struct image *image, size_t layer);
 /* What the history says made it, in the image it was first seen in; NULL when unknown. */

@@ -340,11 +340,6 @@ const struct descriptor *layer_object_descriptor(const struct layer_object *obje
 	return &object->descriptor;
 }
 
-const char *layer_object_repository(const struct layer_object *object)
-{
-	return object->repository;
-}
-
 const char *layer_object_created_by(const struct layer_object *object)
 {
 	return object->created_by;
