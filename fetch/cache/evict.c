@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "fetch/clock.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 
@@ -41,14 +42,6 @@ struct items {
 	size_t count;
 	uint64_t size; /* of all */
 };
-
-static uint64_t monotonic_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec + 1; /* never 0 */
-}
 
 static int compare_times(const struct timespec *a, const struct timespec *b)
 {
@@ -181,7 +174,7 @@ static bool scan_alone(struct cache *cache, uint64_t high, uint64_t low, struct 
 	cache->is_scanning = false;
 	cache->used = left;
 	cache->unscanned = 0;
-	cache->scanned_s = monotonic_s();
+	cache->scanned_s = now_ms() / 1000 + 1; /* never 0 */
 	(void)pthread_mutex_unlock(&cache->lock);
 	return true;
 }
@@ -214,7 +207,7 @@ uint64_t cache_used(struct cache *cache)
 	bool is_due;
 
 	(void)pthread_mutex_lock(&cache->lock);
-	is_due = !cache->scanned_s || monotonic_s() - cache->scanned_s > FRESH_S;
+	is_due = !cache->scanned_s || now_ms() / 1000 + 1 - cache->scanned_s > FRESH_S;
 	(void)pthread_mutex_unlock(&cache->lock);
 	if (is_due)
 		(void)scan_alone(cache, UINT64_MAX, UINT64_MAX, (struct spared){ .name = NULL });

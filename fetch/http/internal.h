@@ -66,8 +66,6 @@ bool retry_after_parse(uint64_t *ret_ms, const char *text, const char *date);
 /* url.c */
 /* "scheme://host:port", lower case, port always given; the caller's. */
 int url_origin(char **ret, const char *url, struct error *err);
-/* "host" of it, for messages; returns text. */
-char *url_host_for_log(const char *url, char *text, size_t len);
 /* Replaces what does not print by '?'. */
 void make_printable(char *text);
 struct sockaddr;

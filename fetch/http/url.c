@@ -50,15 +50,6 @@ char *http_url_for_log(const char *url, char *text, size_t len)
 	return text;
 }
 
-char *url_host_for_log(const char *url, char *text, size_t len)
-{
-	char whole[512];
-	const char *host = after_scheme(http_url_for_log(url, whole, sizeof whole));
-
-	(void)snprintf(text, len, "%.*s", (int)strcspn(host, "/"), host);
-	return text;
-}
-
 /* Parses, relative to base if there is one, and lets http and https pass only. */
 static int parse(CURLU *handle, const char *base, const char *url, struct error *err)
 {

@@ -13,17 +13,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "fetch/clock.h"
 #include "model/cleanup.h"
-
-static uint64_t monotonic_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec;
-}
 
 /* Who asks for what through which repository; to be freed, NULL when out of memory. */
 static char *make_key(struct store *store, const char *repository)
@@ -64,7 +56,7 @@ static bool is_remembered(struct store *store, const char *key, const struct dig
 		return false;
 	(void)pthread_mutex_lock(&store->lock);
 	is_it = digest_equal(&slot->digest, &want) &&
-		monotonic_s() - slot->granted_s < CACHE_PROOF_MAX_AGE_S;
+		now_ms() / 1000 - slot->granted_s < CACHE_PROOF_MAX_AGE_S;
 	(void)pthread_mutex_unlock(&store->lock);
 	return is_it;
 }
@@ -77,7 +69,7 @@ static void remember(struct store *store, const char *key, const struct digest *
 	if (!slot)
 		return;
 	(void)pthread_mutex_lock(&store->lock);
-	*slot = (struct proof){ want, monotonic_s() };
+	*slot = (struct proof){ want, now_ms() / 1000 };
 	(void)pthread_mutex_unlock(&store->lock);
 }
 
