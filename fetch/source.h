@@ -23,6 +23,7 @@
 #include "model/error.h"
 
 struct cancel;
+struct reader;
 
 /* A sorted list of unique names.  Owns them. */
 struct name_list {
@@ -52,7 +53,17 @@ struct blob_stream {
 	const struct blob_stream_ops *ops;
 };
 
-enum source_kind { SOURCE_NONE, SOURCE_LAYOUT, SOURCE_REGISTRY };
+enum source_kind {
+	SOURCE_NONE,
+	SOURCE_LAYOUT, /* OCI layouts and archives of them */
+	SOURCE_REGISTRY,
+	SOURCE_REGISTRY_V1,
+	SOURCE_DOCKER_ARCHIVE, /* docker save, of any age */
+	SOURCE_DIR,            /* containers-transports(5) "dir:" */
+	SOURCE_DAEMON,
+};
+
+enum { REFERRERS_MAX = 10000 }; /* referrers of one manifest */
 
 struct source {
 	enum source_kind kind;
@@ -60,8 +71,13 @@ struct source {
 	/* Refs are plain tags of one nameless repository "" (true), or there is
 	 * a level of repositories above the tags (false). */
 	bool is_single_repository;
-	/* Blobs lie in local files (open_file works) and are never copied to the cache. */
+	/* Blobs lie in local files (open_reader works) and are never copied to the cache. */
 	bool is_local;
+	/* There is one image: resolve() gives it for repository "" and tag "". */
+	bool is_single_image;
+	/* Manifests are made up here, from this ("manifest.json of the archive"); NULL: stored
+	 * ones. */
+	const char *makes_manifests_from;
 };
 
 struct source_ops {
@@ -89,6 +105,21 @@ struct source_ops {
 	/* is_local: a file descriptor of the stored blob, the caller closes it.  Only regular
 	 * files inside the source are opened.  NULL otherwise. */
 	int (*open_file)(struct source *source, const struct digest *digest, struct error *err);
+	/* is_local: the stored blob, readable at any offset; the caller unrefs it.  NULL otherwise.
+	 */
+	int (*open_reader)(struct source *source, const struct digest *digest, struct reader **ret,
+		struct error *err);
+	/* V1: the stored bytes of a layer by its id, whose digest nobody knows yet.  As open_blob.
+	 * A local source remembers by finished reading what the digest is: open_reader() then finds
+	 * it.  NULL: layers have digests. */
+	int (*open_layer)(struct source *source, const char *repository, const char *layer_id,
+		struct blob_stream **ret, struct cancel *cancel, struct error *err);
+	/* Manifests whose subject is this one (distribution-spec "Listing Referrers"): descriptors
+	 * with artifact_type and annotations; *ret is the caller's: descriptors_free().  None is no
+	 * error. NULL: this kind has none. */
+	int (*referrers)(struct source *source, const char *repository,
+		const struct digest *subject, struct descriptor **ret, size_t *ret_count,
+		struct cancel *cancel, struct error *err);
 	/* May this identity read the blob through this repository?  0, or -EACCES, -ENOENT, ...
 	 * Asked before a cached blob is served.  NULL: always. */
 	int (*prove)(struct source *source, const char *repository, const struct digest *digest,

@@ -63,11 +63,10 @@ static int parse(struct document_object *object)
 		break;
 	case DOCUMENT_OCI_MANIFEST:
 	case DOCUMENT_SCHEMA2:
+	case DOCUMENT_SCHEMA1:
+	case DOCUMENT_V1:
 		rc = image_parse(
 			&document->image, document->kind, document->bytes, document->len, err);
-		break;
-	case DOCUMENT_SCHEMA1:
-		rc = error_set(err, EOPNOTSUPP, "a schema 1 manifest, which cannot be read yet");
 		break;
 	case DOCUMENT_UNKNOWN:
 		rc = error_set(err, EIO, "neither a manifest nor an index");

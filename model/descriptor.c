@@ -102,6 +102,8 @@ int descriptor_copy(struct descriptor *ret, const struct descriptor *from, struc
 		rc = copy_text(&copy.artifact_type, from->artifact_type, err);
 	if (!rc)
 		rc = copy_text(&copy.data, from->data, err);
+	if (!rc)
+		rc = copy_text(&copy.layer_id, from->layer_id, err);
 	if (!rc && from->has_platform)
 		rc = platform_copy(&copy.platform, &from->platform, err);
 	if (!rc)
@@ -120,6 +122,7 @@ void descriptor_release(struct descriptor *descriptor)
 	free(descriptor->media_type);
 	free(descriptor->artifact_type);
 	free(descriptor->data);
+	free(descriptor->layer_id);
 	platform_release(&descriptor->platform);
 	annotations_release(&descriptor->annotations);
 	strings_free(descriptor->urls);

@@ -42,9 +42,13 @@ struct descriptor {
 	struct annotations annotations;
 	char **urls; /* NULL-terminated, or NULL */
 	char *data;  /* base64 as written, or NULL */
+	/* A layer's V1 id, or NULL.  In a V1 image it is all there is to know the layer by, and the
+	 * digest is not set, until somebody has read it (fetch/store: store_locate()). */
+	char *layer_id;
 };
 
 int descriptor_copy(struct descriptor *ret, const struct descriptor *from, struct error *err);
 void descriptor_release(struct descriptor *descriptor);
+void descriptors_free(struct descriptor *descriptors, size_t count);
 
 #endif

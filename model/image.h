@@ -39,7 +39,8 @@ enum document_kind {
 	DOCUMENT_DOCKER_LIST,
 	DOCUMENT_OCI_MANIFEST,
 	DOCUMENT_SCHEMA2,
-	DOCUMENT_SCHEMA1, /* recognised, not read */
+	DOCUMENT_SCHEMA1,
+	DOCUMENT_V1, /* what v1_document_write() made up for an image that has no manifest */
 };
 
 /* Tells formats apart: the announced type (a descriptor's or Content-Type; may be NULL) must not
@@ -48,6 +49,12 @@ enum document_kind {
 int document_kind(enum document_kind *ret, const char *announced_type, const char *bytes,
 	size_t len, struct error *err);
 const char *document_media_type(enum document_kind kind); /* canonical name */
+
+/* What names a document: the digest of its bytes, but that of the payload for a signed schema 1
+ * manifest, whatever its signatures are worth (a body whose signatures are malformed is all
+ * payload).  distribution manifest-v2-1.md, "Signed Manifests". */
+int document_digest(struct digest *ret, enum digest_algorithm algorithm, const char *bytes,
+	size_t len, struct error *err);
 
 struct history_entry {
 	char *created, *created_by, *author, *comment; /* "" when absent */
@@ -64,6 +71,26 @@ struct image_config {
 	size_t history_count;
 };
 
+/* What the signatures of a schema 1 manifest are worth.  The keys come with it: a valid one says
+ * that nothing changed since somebody signed, not who that was. */
+enum signature_state {
+	SIGNATURE_NONE, /* no schema 1 */
+	SIGNATURE_UNSIGNED,
+	SIGNATURE_VALID, /* all of them */
+	SIGNATURE_INVALID,
+	SIGNATURE_MALFORMED,
+};
+
+enum { KEY_ID_MAX = 12 * 5 }; /* twelve groups of four, joined by ':', and a NUL */
+
+/* The JSON of one layer of a V1 image (image/spec/v1.md), which schema 1 carries as text. */
+struct v1_entry {
+	char *id; /* 64 lower-case hex digits */
+	char *json;
+	size_t json_len;
+	bool is_throwaway; /* schema 1: changed no file; V1 images do not know this */
+};
+
 struct image {
 	enum document_kind kind;
 	struct descriptor config;
@@ -76,6 +103,14 @@ struct image {
 	bool is_artifact; /* no image config: no platform, no rootfs */
 	bool has_config;  /* parsed is filled */
 	struct image_config parsed;
+	/* Schema 1 and V1.  The config descriptor is empty: none was stored.  parsed is made from
+	 * the entries and has no diff_ids.  Layers have the id of their entry, no size, and in V1
+	 * no digest.  Every entry has a layer but the throwaway ones. */
+	struct v1_entry *v1; /* base first; the last one is the image's own */
+	size_t v1_count;
+	enum signature_state signature;
+	char signature_key_id[KEY_ID_MAX]; /* of the first key, as computed; "" when there is none
+					    */
 };
 
 struct image_index {
@@ -88,7 +123,7 @@ struct image_index {
 	struct annotations annotations;
 };
 
-/* OCI manifest or schema 2. */
+/* Any manifest.  Of a signed schema 1 manifest only the payload is read. */
 int image_parse(struct image *ret, enum document_kind kind, const char *bytes, size_t len,
 	struct error *err);
 /* Fills image->parsed from the bytes of the config blob. */
@@ -126,6 +161,41 @@ int image_write(const struct image *image, enum media_family family, struct buf 
 int image_index_write(const struct image_index *index, enum media_family family,
 	const struct descriptor *entries, size_t count, struct buf *ret, struct buf *dropped,
 	struct error *err);
+
+/* What a pass over a layer found. */
+struct layer_facts {
+	struct digest digest; /* of the stored bytes */
+	uint64_t size;        /* of them */
+	struct digest diff_id;
+	enum media_coding coding;
+};
+
+/* Schema 1 and V1 as Docker converts them (distribution manifest-v2-1.md; the rules of
+ * moby's image/v1 package): *ret becomes a schema 2 image, with a config, whose bytes go to
+ * *config. facts are those of from->layers, in that order.  Layers get the type they really have.
+ */
+int image_upgrade(struct image *ret, const struct image *from, const struct layer_facts *facts,
+	struct buf *config, struct error *err);
+
+/* The other way: an unsigned schema 1 manifest of a schema 2 or OCI image whose config has been
+ * parsed; name and tag as it shall call itself ("" for none).  -EOPNOTSUPP without a history that
+ * fits the layers, and for artifacts and encrypted layers. */
+int schema1_write(const struct image *image, const char *config, size_t config_len,
+	const char *name, const char *tag, struct buf *ret, struct error *err);
+/* The layer that such a manifest names for what changed no file: an empty tar, gzip. */
+const void *schema1_empty_layer(size_t *ret_len, struct digest *ret_digest);
+
+/* What `docker save` writes of a layer for clients before 1.10: an id made from the layers up
+ * to it, and the V1 JSON.  *ret (caller frees it by v1_entries_free()) has one for each layer, base
+ * first. */
+int v1_entries_make(struct v1_entry **ret, const struct image *image, const char *config,
+	size_t config_len, struct error *err);
+void v1_entries_free(struct v1_entry *entries, size_t count);
+
+/* The document that stands for a V1 image, which has no manifest: schema 1 without fsLayers, under
+ * a media type of our own.  entries: base first, ids not read (they are in the JSON). */
+int v1_document_write(
+	const struct v1_entry *entries, size_t count, struct buf *ret, struct error *err);
 
 /* An index.json of a layout: one entry, with the given ref.name (may be NULL). */
 int layout_index_write(

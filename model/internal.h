@@ -40,7 +40,6 @@ int parse_subject(
 /* An array of descriptors; -EFBIG when there are more than max. */
 int parse_descriptors(struct descriptor **ret, size_t *ret_count, struct json_object *object,
 	const char *name, size_t max, struct error *err);
-void descriptors_free(struct descriptor *descriptors, size_t count);
 
 /* document.c: parses the text and says what it is. */
 int document_parse(struct json_object **ret, enum document_kind *ret_kind,

@@ -75,6 +75,8 @@ static const struct media_type media_types[] = {
 	{ DOCKER "container.image.rootfs.diff+x-gtar", ROLE_LAYER, CODING_UNKNOWN, FAMILY_DOCKER,
 		false, NULL },
 
+	{ "application/vnd.imgfs.v1.image+json", ROLE_V1, CODING_UNKNOWN, FAMILY_OTHER, false,
+		NULL },
 	{ "application/vnd.in-toto+json", ROLE_ATTESTATION, CODING_UNKNOWN, FAMILY_OTHER, false,
 		NULL },
 	{ DOCKER "attestation.manifest.v1+json", ROLE_ATTESTATION, CODING_UNKNOWN, FAMILY_OTHER,

@@ -22,6 +22,7 @@ enum media_role {
 	ROLE_INDEX,    /* OCI index, manifest list */
 	ROLE_MANIFEST, /* OCI manifest, schema 2 */
 	ROLE_SCHEMA1,  /* schema 1, signed or not */
+	ROLE_V1,       /* ours: what stands for a V1 image, which has no manifest */
 	ROLE_CONFIG,   /* image config */
 	ROLE_LAYER,    /* a layer of an image: tar, perhaps compressed */
 	ROLE_ENCRYPTED_LAYER,

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader -- bytes that do not change and can be read at any offset: a file, a
+ * member of an archive, the plain stream of a compressed one.
+ *
+ * Counted: whoever holds one has a reference.  Any thread may read; reads of
+ * one reader run at once.  What lies below is borrowed by nobody: a section
+ * holds what it is a section of.
+ */
+#ifndef FETCH_READER_H
+#define FETCH_READER_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "model/cleanup.h"
+#include "model/error.h"
+
+struct reader;
+struct reader_ops {
+	/* Reads exactly len bytes, which lie within the size.  0, -EIO (-EBADMSG: what is below
+	 * proved to be damaged). */
+	int (*read)(
+		struct reader *reader, void *bytes, size_t len, uint64_t offset, struct error *err);
+	/* The file below, to tell whether somebody touched it. */
+	int (*stat)(struct reader *reader, struct stat *ret, struct error *err);
+	void (*free)(struct reader *reader);
+};
+
+struct reader {
+	const struct reader_ops *ops;
+	uint64_t size; /* bytes */
+	_Atomic unsigned users;
+};
+
+void reader_init(struct reader *reader, const struct reader_ops *ops, uint64_t size);
+struct reader *reader_ref(struct reader *reader);
+void reader_unref(struct reader *reader); /* NULL is fine */
+CLEANUP_POINTER(readerp, struct reader, reader_unref)
+
+/* A whole file.  Takes the fd, even on failure. */
+int reader_of_fd(struct reader **ret, int fd, struct error *err);
+/* len bytes of another one (which is referenced) from offset on; -EIO when it has not so many. */
+int reader_section(struct reader **ret, struct reader *whole, uint64_t offset, uint64_t len,
+	struct error *err);
+
+/* Up to len bytes: fewer only at the end; how many, or a negative errno. */
+ssize_t reader_read(
+	struct reader *reader, void *bytes, size_t len, uint64_t offset, struct error *err);
+/* The stat of the file below. */
+int reader_stat(struct reader *reader, struct stat *ret, struct error *err);
+
+#endif
