@@ -28,6 +28,7 @@
  */
 #include "model/tar/tar.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -204,10 +205,10 @@ static int begin_content(struct tar_parser *parser, uint64_t size, struct error 
 	return 0;
 }
 
-static size_t pass_over(struct tar_parser *parser, size_t len)
+static uint64_t pass_over(struct tar_parser *parser, uint64_t len)
 {
 	if (len > parser->content_left)
-		len = (size_t)parser->content_left;
+		len = parser->content_left;
 	parser->content_left -= len;
 	if (parser->content_left == 0)
 		parser->state = AT_HEADER;
@@ -631,7 +632,7 @@ int tar_parser_feed(struct tar_parser *parser, const void *bytes, size_t len, st
 
 	while (len && !parser->status && parser->state != AT_END) {
 		const char *block = NULL;
-		size_t used = parser->state == IN_CONTENT ? pass_over(parser, len)
+		size_t used = parser->state == IN_CONTENT ? (size_t)pass_over(parser, len)
 							  : gather(parser, at, len, &block);
 		int rc;
 
@@ -643,6 +644,22 @@ int tar_parser_feed(struct tar_parser *parser, const void *bytes, size_t len, st
 			fail(parser, rc);
 	}
 	return report(parser, err);
+}
+
+uint64_t tar_parser_skippable(const struct tar_parser *parser)
+{
+	if (parser->status)
+		return 0;
+	if (parser->state == AT_END)
+		return UINT64_MAX;
+	return parser->state == IN_CONTENT ? parser->content_left : 0;
+}
+
+void tar_parser_skip(struct tar_parser *parser, uint64_t len)
+{
+	assert(len <= tar_parser_skippable(parser));
+	if (parser->state == IN_CONTENT)
+		parser->offset += pass_over(parser, len);
 }
 
 /* What the end of the stream cuts short, or NULL. */

@@ -5,8 +5,8 @@
  * Reads v7, ustar, old GNU (long names, sparse), pax (local and global
  * records, all GNU.sparse forms, SCHILY.xattr, LIBARCHIVE.xattr, RHT.security)
  * and base-256 numbers, in pieces of any size, and never looks at file
- * content.  One effective size rules both the data and the skip, so no byte of
- * content can be taken for a header.  Members of types that are no file
+ * content, which whoever can seek need not even feed.  One effective size rules both the data and
+ * the skip, so no byte of content can be taken for a header.  Members of types that are no file
  * (vendor types, volume labels) are passed over.
  *
  * Malformed input fails with -EIO and a message that names the offset;
@@ -92,6 +92,12 @@ int tar_parser_new(struct tar_parser **ret, tar_entry_fn *fn, void *context, str
 void tar_parser_free(struct tar_parser *parser);
 
 int tar_parser_feed(struct tar_parser *parser, const void *bytes, size_t len, struct error *err);
+
+/* How many of the bytes that come next are of no interest: content and its padding; behind
+ * the end of the archive all there are, UINT64_MAX.  0 where headers go on, and after a failure. */
+uint64_t tar_parser_skippable(const struct tar_parser *parser);
+/* As if len bytes had been fed: no more than that. */
+void tar_parser_skip(struct tar_parser *parser, uint64_t len);
 
 /* The stream is at its end.  -EIO when it ends inside a header or inside the
  * content of an entry; missing end-of-archive blocks are no error, nor is an

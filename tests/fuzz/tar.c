@@ -2,8 +2,9 @@
 /*
  * The tar parser on any bytes.
  *
- * The first byte chooses the size of the pieces.  The rest is read whole and
- * in pieces: both must see the same entries and end the same way.  Each entry
+ * The first byte chooses the size of the pieces.  The rest is read whole, in
+ * pieces, and in pieces without what may be skipped: all must see the same
+ * entries and end the same way.  Each entry
  * must keep what tar.h says of it.
  *
  * A block with the magic of a header gets a right checksum first: mutation
@@ -101,7 +102,18 @@ static int check_entry(void *context, const struct tar_entry *entry, struct erro
 	return 0;
 }
 
-static int read_in_pieces(struct summary *summary, const uint8_t *data, size_t size, size_t piece)
+static size_t skip(struct tar_parser *parser, size_t left)
+{
+	uint64_t len = tar_parser_skippable(parser);
+
+	if (len > left)
+		len = left;
+	tar_parser_skip(parser, len);
+	return (size_t)len;
+}
+
+static int read_in_pieces(
+	struct summary *summary, const uint8_t *data, size_t size, size_t piece, bool is_skipping)
 {
 	CLEANUP(tar_parser_freep) struct tar_parser *parser = NULL;
 	struct error err = { 0 };
@@ -111,6 +123,9 @@ static int read_in_pieces(struct summary *summary, const uint8_t *data, size_t s
 		size_t part = piece < size ? piece : size;
 
 		rc = tar_parser_feed(parser, data, part, &err);
+		data += part;
+		size -= part;
+		part = is_skipping ? skip(parser, size) : 0;
 		data += part;
 		size -= part;
 	}
@@ -137,7 +152,7 @@ static void put_checksum(uint8_t block[TAR_BLOCK])
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP(freep) uint8_t *tar = NULL;
-	struct summary whole = { 0 }, pieces = { 0 };
+	struct summary whole = { 0 }, pieces = { 0 }, headers = { 0 };
 	size_t piece;
 	int rc;
 
@@ -150,8 +165,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t at = 0; size - at >= TAR_BLOCK; at += TAR_BLOCK)
 		if (memcmp(tar + at + 257, "ustar", 5) == 0)
 			put_checksum(tar + at);
-	rc = read_in_pieces(&whole, tar, size, SIZE_MAX);
-	require(read_in_pieces(&pieces, tar, size, piece) == rc);
+	rc = read_in_pieces(&whole, tar, size, SIZE_MAX, false);
+	require(read_in_pieces(&pieces, tar, size, piece, false) == rc);
 	require(whole.entries == pieces.entries && whole.hash == pieces.hash);
+	require(read_in_pieces(&headers, tar, size, piece, true) == rc);
+	require(whole.entries == headers.entries && whole.hash == headers.hash);
 	return 0;
 }

@@ -865,7 +865,45 @@ static void build(struct buf *tar, const struct tar_case *c)
 		put_part(tar, &(struct part){ .zeros = 2 });
 }
 
+/* The same with what may be skipped skipped: headers alone are fed, a block at a time. */
+static int read_headers(struct listing *listing, const char *bytes, size_t len, struct error *err)
+{
+	CLEANUP(tar_parser_freep) struct tar_parser *parser = NULL;
+	int rc = tar_parser_new(&parser, record, listing, err);
+	size_t at = 0;
+
+	assert_int_equal(rc, 0);
+	while (!rc && at < len) {
+		size_t part = len - at < TAR_BLOCK ? len - at : TAR_BLOCK;
+		uint64_t skip;
+
+		rc = tar_parser_feed(parser, bytes + at, part, err);
+		at += part;
+		skip = tar_parser_skippable(parser);
+		if (rc)
+			assert_int_equal(skip, 0);
+		if (skip > len - at)
+			skip = len - at;
+		tar_parser_skip(parser, skip);
+		at += skip;
+	}
+	return rc ? rc : tar_parser_finish(parser, err);
+}
+
 static const size_t chunks[] = { SIZE_MAX / 2, 1, 7, 511, 512, 513, 1024 };
+
+/* Skipped or fed, content makes no difference. */
+static void assert_skips(const struct tar_case *c, const struct buf *tar)
+{
+	CLEANUP(listing_release) struct listing listing;
+	struct error err = { 0 };
+
+	listing_init(&listing);
+	assert_int_equal(read_headers(&listing, tar->data, tar->len, &err), c->rc);
+	assert_string_equal(listing.text.data, c->listing);
+	if (c->error && !strstr(err.text, c->error))
+		fail_msg("'%s' does not hold '%s'", err.text, c->error);
+}
 
 static void reads(void **state)
 {
@@ -887,9 +925,59 @@ static void reads(void **state)
 		if (c->error && !strstr(err.text, c->error))
 			fail_msg("'%s' does not hold '%s'", err.text, c->error);
 	}
+	assert_skips(c, &tar);
 }
 
 /* ---- what a table cannot say ---- */
+
+static void content_need_not_be_fed(void **state)
+{
+	CLEANUP(listing_release) struct listing listing;
+	CLEANUP(tar_parser_freep) struct tar_parser *parser = NULL;
+	CLEANUP(buf_release) struct buf tar;
+	struct error err = { 0 };
+
+	(void)state;
+	listing_init(&listing);
+	buf_init(&tar, 4096);
+	/* 10 GiB, in octal, and a header of as many again that the stream ends in */
+	put_part(&tar, &(struct part){ .type = '0', .size = B("120000000000") });
+	assert_int_equal(tar_parser_new(&parser, record, &listing, &err), 0);
+	assert_int_equal(tar_parser_skippable(parser), 0);
+	assert_int_equal(tar_parser_feed(parser, tar.data, tar.len, &err), 0);
+	assert_int_equal(tar_parser_skippable(parser), UINT64_C(10) << 30);
+	tar_parser_skip(parser, 1);
+	assert_int_equal(tar_parser_skippable(parser), (UINT64_C(10) << 30) - 1);
+	tar_parser_skip(parser, (UINT64_C(10) << 30) - 1);
+	assert_int_equal(tar_parser_skippable(parser), 0);
+	assert_int_equal(tar_parser_feed(parser, tar.data, tar.len, &err), 0);
+	tar_parser_skip(parser, 512);
+	assert_int_equal(tar_parser_finish(parser, &err), -EIO);
+	assert_string_equal(err.text,
+		"offset 10737418752: archive ends at 10737419776, inside the content of an entry");
+	assert_int_equal(tar_parser_skippable(parser), 0);
+	assert_string_equal(listing.text.data, "file a size=10737418240 data=10737418240@512\n"
+					       "file a size=10737418240 "
+					       "data=10737418240@10737419264\n");
+}
+
+static void behind_the_end_all_may_be_skipped(void **state)
+{
+	static const struct tar_case one = { .parts = { { .type = '0' } } };
+	CLEANUP(listing_release) struct listing listing;
+	CLEANUP(tar_parser_freep) struct tar_parser *parser = NULL;
+	CLEANUP(buf_release) struct buf tar;
+	struct error err = { 0 };
+
+	(void)state;
+	listing_init(&listing);
+	build(&tar, &one);
+	assert_int_equal(tar_parser_new(&parser, record, &listing, &err), 0);
+	assert_int_equal(tar_parser_feed(parser, tar.data, tar.len, &err), 0);
+	assert_int_equal(tar_parser_skippable(parser), UINT64_MAX);
+	tar_parser_skip(parser, UINT64_MAX);
+	assert_int_equal(tar_parser_finish(parser, &err), 0);
+}
 
 /* Memory that nobody may read stands for the content. */
 static void content_is_not_looked_at(void **state)
@@ -1375,6 +1463,8 @@ static const char *verdict_of(const char *idx, const char *name)
 
 static const struct CMUnitTest by_hand[] = {
 	cmocka_unit_test(content_is_not_looked_at),
+	cmocka_unit_test(content_need_not_be_fed),
+	cmocka_unit_test(behind_the_end_all_may_be_skipped),
 	cmocka_unit_test(the_callback_can_stop_it),
 	cmocka_unit_test(a_piece_of_a_block),
 	cmocka_unit_test(attributes_have_a_ceiling),
