@@ -4,7 +4,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "fetch/cancel.h"
+#include "fetch/source.h"
+#include "model/buf.h"
+
+enum { APPEND_PIECE = 16 << 10 };
 
 void reader_init(struct reader *reader, const struct reader_ops *ops, uint64_t size)
 {
@@ -40,6 +47,36 @@ ssize_t reader_read(
 int reader_stat(struct reader *reader, struct stat *ret, struct error *err)
 {
 	return reader->ops->stat(reader, ret, err);
+}
+
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool stat_is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       times_equal(&a->st_mtim, &b->st_mtim) && times_equal(&a->st_ctim, &b->st_ctim);
+}
+
+int reader_append_to(struct reader *reader, struct buf *ret, struct error *err)
+{
+	char piece[APPEND_PIECE];
+	uint64_t offset = 0;
+	ssize_t n;
+	int rc;
+
+	if (ret->len > ret->max || reader->size > ret->max - ret->len)
+		return error_set(err, EFBIG, "%" PRIu64 " bytes, more than %zu", reader->size,
+			ret->max - ret->len);
+	while ((n = reader_read(reader, piece, sizeof piece, offset, err)) > 0) {
+		offset += (uint64_t)n;
+		rc = buf_append(ret, piece, (size_t)n);
+		if (rc)
+			return error_set(err, -rc, "%s", strerror(-rc));
+	}
+	return (int)n;
 }
 
 /* --- files --- */
@@ -152,5 +189,49 @@ int reader_section(
 	section->whole = reader_ref(whole);
 	section->offset = offset;
 	*ret = &section->base;
+	return 0;
+}
+
+/* --- streams --- */
+
+struct stream {
+	struct blob_stream base;
+	struct reader *reader;
+	uint64_t offset;
+	struct cancel *cancel;
+};
+
+static ssize_t stream_read(struct blob_stream *base, void *bytes, size_t len, struct error *err)
+{
+	struct stream *stream = container_of(base, struct stream, base);
+	ssize_t n;
+
+	if (cancel_is_set(stream->cancel))
+		return error_set(err, EINTR, "interrupted");
+	n = reader_read(stream->reader, bytes, len, stream->offset, err);
+	if (n > 0)
+		stream->offset += (uint64_t)n;
+	return n;
+}
+
+static void stream_free(struct blob_stream *base)
+{
+	struct stream *stream = container_of(base, struct stream, base);
+
+	reader_unref(stream->reader);
+	free(stream);
+}
+
+static const struct blob_stream_ops stream_ops = { stream_read, stream_free };
+
+int reader_stream(struct blob_stream **ret, struct reader *reader, uint64_t offset,
+	struct cancel *cancel, struct error *err)
+{
+	struct stream *stream = malloc(sizeof *stream);
+
+	if (!stream)
+		return error_set(err, ENOMEM, "out of memory");
+	*stream = (struct stream){ { &stream_ops }, reader_ref(reader), offset, cancel };
+	*ret = &stream->base;
 	return 0;
 }

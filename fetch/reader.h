@@ -11,6 +11,7 @@
 #define FETCH_READER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -19,7 +20,11 @@
 #include "model/cleanup.h"
 #include "model/error.h"
 
+struct blob_stream;
+struct buf;
+struct cancel;
 struct reader;
+
 struct reader_ops {
 	/* Reads exactly len bytes, which lie within the size.  0, -EIO (-EBADMSG: what is below
 	 * proved to be damaged). */
@@ -50,7 +55,16 @@ int reader_section(struct reader **ret, struct reader *whole, uint64_t offset, u
 /* Up to len bytes: fewer only at the end; how many, or a negative errno. */
 ssize_t reader_read(
 	struct reader *reader, void *bytes, size_t len, uint64_t offset, struct error *err);
+/* Appends all of it to an initialised buf; -EFBIG when its ceiling is in the way. */
+int reader_append_to(struct reader *reader, struct buf *ret, struct error *err);
+/* Its bytes in order, from offset on (fetch/source.h).  The reader is referenced; cancel (may be
+ * NULL) must outlive the stream. */
+int reader_stream(struct blob_stream **ret, struct reader *reader, uint64_t offset,
+	struct cancel *cancel, struct error *err);
+
 /* The stat of the file below. */
 int reader_stat(struct reader *reader, struct stat *ret, struct error *err);
+/* Are these of one file, in one state? */
+bool stat_is_same(const struct stat *a, const struct stat *b);
 
 #endif
