@@ -101,7 +101,7 @@ static int file_read(
 			return error_set(err, EIO, "read at %" PRIu64 ": %m", offset);
 		if (!n)
 			return error_set(
-				err, EIO, "the file became shorter: ends at %" PRIu64, offset);
+				err, EBADMSG, "the file became shorter: ends at %" PRIu64, offset);
 		to += n;
 		offset += (uint64_t)n;
 		len -= (size_t)n;

@@ -102,11 +102,8 @@ struct source_ops {
 	int (*open_blob)(struct source *source, const char *repository,
 		const struct descriptor *blob, uint64_t offset, struct blob_stream **ret,
 		uint64_t *ret_offset, struct cancel *cancel, struct error *err);
-	/* is_local: a file descriptor of the stored blob, the caller closes it.  Only regular
+	/* is_local: the stored blob, readable at any offset; the caller unrefs it.  Only regular
 	 * files inside the source are opened.  NULL otherwise. */
-	int (*open_file)(struct source *source, const struct digest *digest, struct error *err);
-	/* is_local: the stored blob, readable at any offset; the caller unrefs it.  NULL otherwise.
-	 */
 	int (*open_reader)(struct source *source, const struct digest *digest, struct reader **ret,
 		struct error *err);
 	/* V1: the stored bytes of a layer by its id, whose digest nobody knows yet.  As open_blob.

@@ -80,10 +80,12 @@ struct layer_object {
 	char **xattr_names;  /* NULL-terminated; made at first need */
 	struct layer_files {
 		struct load load;
-		int blob_fd, spool_fd;
-		int fresh_blob_fd, fresh_spool_fd; /* run()'s result */
-		struct layer *fresh_layer;         /* the same, after a damage */
-		unsigned readers;                  /* span jobs that use the fds right now */
+		struct reader *blob;
+		int spool_fd;
+		struct reader *fresh_blob; /* run()'s result */
+		int fresh_spool_fd;        /* the same */
+		struct layer *fresh_layer; /* the same, after a damage */
+		unsigned readers;          /* span jobs that use the files right now */
 		uint64_t used_ms;
 		bool is_damaged;  /* a span was wrong: the next run starts from nothing */
 		bool was_damaged; /* and this is the second time: give up */

@@ -82,7 +82,7 @@ static int files_run(struct load *load)
 		layer = files->fresh_layer;
 	}
 	return store_layer_files(store, object->repository, &object->descriptor, layer,
-		&files->fresh_blob_fd, &files->fresh_spool_fd, &load->progress, &load->cancel,
+		&files->fresh_blob, &files->fresh_spool_fd, &load->progress, &load->cancel,
 		&load->err);
 }
 
@@ -92,9 +92,9 @@ static void files_close(struct layer_object *object)
 
 	if (files->load.state != LOAD_READY)
 		return;
-	closep(&files->blob_fd);
+	reader_unref(TAKE(files->blob));
 	closep(&files->spool_fd);
-	files->blob_fd = files->spool_fd = -1;
+	files->spool_fd = -1;
 	files->load.state = LOAD_IDLE;
 	files->load.fs->objects->files_open--;
 }
@@ -150,7 +150,7 @@ static void files_publish(struct load *load)
 	struct layer_object *object = container_of(files, struct layer_object, files);
 	struct objects *objects = load->fs->objects;
 
-	files->blob_fd = files->fresh_blob_fd;
+	files->blob = TAKE(files->fresh_blob);
 	files->spool_fd = files->fresh_spool_fd;
 	files->used_ms = now_ms();
 	if (files->is_damaged) {
@@ -221,7 +221,7 @@ static struct layer_object *layer_object_new(
 	load_init(&object->load, fs, &layer_types[is_local]);
 	load_init(&object->files.load, fs, &files_types[is_local]);
 	object->repository = repository;
-	object->files.blob_fd = object->files.spool_fd = -1;
+	object->files.spool_fd = -1;
 	object->key = digest_key('b', repository, &blob->digest, blob->size);
 	object->identity = identity_of(fs, &blob->digest);
 	object->space = space_add_files(fs, object);
@@ -426,7 +426,7 @@ static int span_run(struct load *load)
 	if (!span->plain)
 		return error_set(&load->err, ENOMEM, "out of memory");
 	observer_count(load->fs->observer, spans_decoded, 1);
-	return layer_decode_span(layer, span->span, object->files.blob_fd, object->files.spool_fd,
+	return layer_decode_span(layer, span->span, object->files.blob, object->files.spool_fd,
 		span->plain, &load->err);
 }
 
@@ -690,20 +690,12 @@ int blob_get(struct fs *fs, const char *repository, const struct descriptor *blo
 
 int blob_read(struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need)
 {
-	char *to = buf;
+	ssize_t n = reader_read(object->blob.bytes, buf, len, offset, &need->err);
 
-	while (len) {
-		ssize_t n = pread(object->blob.fd, to, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_set(&need->err, EIO, "%s: %s", object->key,
-				n ? strerror(errno) : "the file became shorter");
-		to += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
+	if (n < 0)
+		return error_prefix(&need->err, (int)n, "%s", object->key);
+	if ((size_t)n < len)
+		return error_set(&need->err, EIO, "%s: content beyond the blob's end", object->key);
 	return 0;
 }
 

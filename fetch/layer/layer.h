@@ -32,6 +32,8 @@
 #include "model/media_type.h"
 #include "model/tree/tree.h"
 
+struct reader;
+
 enum {
 	LAYER_INDEX_VERSION = 1,
 	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
@@ -86,9 +88,9 @@ void layer_free(struct layer *layer);
 uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset);
 
 /* Decodes one span into plain (span.plain_len bytes) and checks its digest.
- * blob_fd and spool_fd (-1 where not needed) are read with pread.  -EBADMSG: the blob changed
- * or is damaged. */
-int layer_decode_span(const struct layer *layer, uint32_t span, int blob_fd, int spool_fd,
+ * spool_fd (-1 where not needed) is read with pread.  -EBADMSG: the blob changed or is
+ * damaged. */
+int layer_decode_span(const struct layer *layer, uint32_t span, struct reader *blob, int spool_fd,
 	void *plain, struct error *err);
 
 #endif

@@ -10,17 +10,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fetch/reader.h"
+
 /* The stored bytes of a span, piece by piece. */
 struct stored {
-	int fd;
+	struct reader *blob; /* NULL: in the spool */
+	int spool_fd;
 	uint64_t offset;
 	uint64_t left;
 	uint8_t *piece;
 	struct bytes in;
 };
 
-/* Exactly len bytes. */
-static int read_at(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
+static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
 {
 	uint8_t *next = bytes;
 
@@ -40,6 +42,22 @@ static int read_at(int fd, void *bytes, size_t len, uint64_t offset, struct erro
 	return 0;
 }
 
+/* The next len bytes, exactly. */
+static int take(struct stored *stored, void *bytes, size_t len, struct error *err)
+{
+	uint64_t offset = stored->offset;
+	ssize_t n;
+
+	stored->offset += len;
+	stored->left -= len;
+	if (!stored->blob)
+		return read_spool(stored->spool_fd, bytes, len, offset, err);
+	n = reader_read(stored->blob, bytes, len, offset, err);
+	if (n < 0 || (size_t)n == len)
+		return n < 0 ? (int)n : 0;
+	return error_set(err, EBADMSG, "ends at %" PRIu64, stored->blob->size);
+}
+
 /* Has stored->in hold something; -EBADMSG when all was taken. */
 static int fill(struct stored *stored, struct error *err)
 {
@@ -50,11 +68,9 @@ static int fill(struct stored *stored, struct error *err)
 		return 0;
 	if (!len)
 		return error_set(err, EBADMSG, "its stored bytes decode to too few");
-	rc = read_at(stored->fd, stored->piece, len, stored->offset, err);
+	rc = take(stored, stored->piece, len, err);
 	if (rc)
 		return rc;
-	stored->offset += len;
-	stored->left -= len;
 	stored->in = (struct bytes){ stored->piece, len };
 	return 0;
 }
@@ -149,35 +165,36 @@ static int decode_zstd(
 	return rc;
 }
 
-static int decode(const struct layer *layer, const struct span *span, int fd, uint8_t *plain,
-	struct error *err)
+static int decode(const struct layer *layer, const struct span *span, struct stored *stored,
+	uint8_t *plain, struct error *err)
 {
 	CLEANUP(freep) uint8_t *piece = NULL;
-	struct stored stored = {
-		.fd = fd, .offset = span->stored_offset, .left = span->stored_len
-	};
 
 	if (span->start == SPAN_STORED)
-		return read_at(fd, plain, span->plain_len, span->stored_offset, err);
+		return take(stored, plain, span->plain_len, err);
 	piece = malloc(READ_PIECE);
 	if (!piece)
 		return error_set(err, ENOMEM, "out of memory");
-	stored.piece = piece;
-	stored.in.next = piece;
+	stored->piece = piece;
+	stored->in.next = piece;
 	if (span->start == SPAN_ZSTD)
-		return decode_zstd(span, &stored, plain, err);
-	return decode_deflate(layer, span, &stored, plain, err);
+		return decode_zstd(span, stored, plain, err);
+	return decode_deflate(layer, span, stored, plain, err);
 }
 
-int layer_decode_span(const struct layer *layer, uint32_t n, int blob_fd, int spool_fd, void *plain,
-	struct error *err)
+int layer_decode_span(const struct layer *layer, uint32_t n, struct reader *blob, int spool_fd,
+	void *plain, struct error *err)
 {
 	const struct span *span = &layer->spans[n];
+	struct stored stored = { .blob = span->in_spool ? NULL : blob,
+		.spool_fd = spool_fd,
+		.offset = span->stored_offset,
+		.left = span->stored_len };
 	struct digest digest;
 	int rc;
 
 	assert(n < layer->span_count);
-	rc = decode(layer, span, span->in_spool ? spool_fd : blob_fd, plain, err);
+	rc = decode(layer, span, &stored, plain, err);
 	if (!rc)
 		rc = digest_of(&digest, DIGEST_SHA256, plain, span->plain_len, err);
 	if (!rc && memcmp(digest.bytes, span->sha256, sizeof span->sha256) != 0)

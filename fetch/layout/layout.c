@@ -22,6 +22,7 @@
 #include "fetch/cancel.h"
 #include "fetch/layout/internal.h"
 #include "fetch/observer.h"
+#include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/image.h"
 #include "model/json.h"
@@ -433,11 +434,13 @@ static int open_blob(struct source *source, const char *repository, const struct
 	return 0;
 }
 
-static int open_file(struct source *source, const struct digest *digest, struct error *err)
+static int open_reader(
+	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
 {
 	struct stat st;
+	int fd = open_blob_file(layout_source(source), digest, &st, err);
 
-	return open_blob_file(layout_source(source), digest, &st, err);
+	return fd < 0 ? fd : reader_of_fd(ret, fd, err);
 }
 
 static const char *identity(struct source *source)
@@ -479,7 +482,7 @@ static const struct source_ops layout_ops = {
 	.resolve = resolve,
 	.manifest = manifest,
 	.open_blob = open_blob,
-	.open_file = open_file,
+	.open_reader = open_reader,
 	.identity = identity,
 	.probe = probe,
 	.free = layout_free,

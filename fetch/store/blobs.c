@@ -29,25 +29,30 @@ static int listed(int rc)
 
 /* --- blobs --- */
 
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 /* 0, -EBADMSG, or that it could not be read. */
-static int verify_once(const struct request *request, int fd, struct stat *st, struct error *err)
+static int verify_once(
+	const struct request *request, struct reader *blob, struct stat *st, struct error *err)
 {
 	struct store *store = request->store;
 	struct files none = FILES_NONE;
 	struct stat after;
-	int rc;
+	int rc = reader_stat(blob, st, err);
 
-	if (fstat(fd, st))
-		return error_set(err, EIO, "%m");
-	if (seen_has(store, &request->blob->digest, st))
-		return 0;
-	rc = pass_file(request, fd, false, &none, err);
+	if (rc || seen_has(store, &request->blob->digest, st))
+		return rc;
+	rc = pass_file(request, blob, false, &none, err);
 	if (rc == -EBADMSG)
 		tell_mismatch(store, err);
-	if (rc || fstat(fd, &after))
-		return rc ? rc : error_set(err, EIO, "%m");
-	if (after.st_size == st->st_size && after.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-		after.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+	if (!rc)
+		rc = reader_stat(blob, &after, err);
+	if (rc)
+		return rc;
+	if (after.st_size == st->st_size && times_equal(&after.st_mtim, &st->st_mtim))
 		seen_put(store, &request->blob->digest, st);
 	return 0;
 }
@@ -67,7 +72,7 @@ int store_blob(struct store *store, const char *repository, const struct descrip
 		rc = obtain(&request, WANT_BLOB, &files, err);
 		if (rc)
 			return listed(rc);
-		rc = verify_once(&request, files.fds[CACHE_BLOB], &st, err);
+		rc = verify_once(&request, files.blob, &st, err);
 		if (rc != -EBADMSG || !is_remote(store))
 			break;
 		store_drop(store, CACHE_BLOB, &blob->digest);
@@ -75,24 +80,17 @@ int store_blob(struct store *store, const char *repository, const struct descrip
 	}
 	if (rc)
 		return rc;
-	*ret = (struct stored_blob){ .fd = -1,
-		.size = (uint64_t)st.st_size,
-		.is_local = !is_remote(store),
-		.mtime = st.st_mtim,
-		.ctime = st.st_ctim };
-	ret->fd = TAKE_FD(files.fds[CACHE_BLOB]);
+	*ret = (struct stored_blob){
+		.size = files.blob->size, .is_local = !is_remote(store), .st = st
+	};
+	ret->bytes = TAKE(files.blob);
 	return 0;
 }
 
 void stored_blob_release(struct stored_blob *blob)
 {
-	closep(&blob->fd);
-	*blob = (struct stored_blob){ .fd = -1 };
-}
-
-static bool times_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+	reader_unref(blob->bytes);
+	*blob = (struct stored_blob){ 0 };
 }
 
 bool stored_blob_is_intact(const struct stored_blob *blob)
@@ -101,8 +99,9 @@ bool stored_blob_is_intact(const struct stored_blob *blob)
 
 	if (!blob->is_local)
 		return true;
-	return !fstat(blob->fd, &st) && (uint64_t)st.st_size == blob->size &&
-	       times_equal(&st.st_mtim, &blob->mtime) && times_equal(&st.st_ctim, &blob->ctime);
+	return !reader_stat(blob->bytes, &st, NULL) && st.st_size == blob->st.st_size &&
+	       times_equal(&st.st_mtim, &blob->st.st_mtim) &&
+	       times_equal(&st.st_ctim, &blob->st.st_ctim);
 }
 
 /* --- layers --- */
@@ -137,7 +136,7 @@ int store_layer(struct store *store, const char *repository, const struct descri
 		rc = obtain(&request, WANT_INDEX, &files, err);
 		if (rc)
 			return listed(rc);
-		rc = open_index(&request, files.fds[CACHE_INDEX], ret, err);
+		rc = open_index(&request, files.index_fd, ret, err);
 		if (rc != -EIO)
 			return rc;
 		store_drop(store, CACHE_INDEX, &blob->digest);
@@ -146,8 +145,8 @@ int store_layer(struct store *store, const char *repository, const struct descri
 }
 
 int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, int *ret_blob_fd, int *ret_spool_fd, struct progress *progress,
-	struct cancel *cancel, struct error *err)
+	const struct layer *layer, struct reader **ret_blob, int *ret_spool_fd,
+	struct progress *progress, struct cancel *cancel, struct error *err)
 {
 	struct request request = make_request(store, repository, blob, progress, cancel);
 	CLEANUP(files_close) struct files files = FILES_NONE;
@@ -156,8 +155,8 @@ int store_layer_files(struct store *store, const char *repository, const struct 
 
 	if (rc)
 		return listed(rc);
-	*ret_blob_fd = TAKE_FD(files.fds[CACHE_BLOB]);
-	*ret_spool_fd = layer->needs_spool ? TAKE_FD(files.fds[CACHE_SPOOL]) : -1;
+	*ret_blob = TAKE(files.blob);
+	*ret_spool_fd = layer->needs_spool ? TAKE_FD(files.spool_fd) : -1;
 	return 0;
 }
 

@@ -68,12 +68,12 @@ static int append(struct document *document, const void *bytes, size_t len, stru
 		DOCUMENT_MAX);
 }
 
-static int read_fd(struct document *document, int fd, struct error *err)
+static int read_file(struct document *document, struct reader *file, struct error *err)
 {
 	char piece[16 << 10];
 
 	for (;;) {
-		ssize_t n = read_full(fd, piece, sizeof piece, document->body.len, err);
+		ssize_t n = reader_read(file, piece, sizeof piece, document->body.len, err);
 		int rc = n < 0 ? (int)n : append(document, piece, (size_t)n, err);
 
 		if (rc || (size_t)n < sizeof piece)
@@ -106,15 +106,16 @@ static int read_source(struct document *document, struct error *err)
 {
 	const struct request *request = &document->request;
 	struct source *source = request->store->source;
-	CLEANUP(closep) int fd = -1;
+	CLEANUP(readerp) struct reader *file = NULL;
+	int rc;
 
 	if (document->is_manifest)
 		return source->ops->manifest(source, request->repository, &request->blob->digest,
 			&document->body, &document->type, request->cancel, err);
 	if (is_remote(request->store))
 		return read_stream(document, err);
-	fd = source->ops->open_file(source, &request->blob->digest, err);
-	return fd < 0 ? fd : read_fd(document, fd, err);
+	rc = source->ops->open_reader(source, &request->blob->digest, &file, err);
+	return rc ? rc : read_file(document, file, err);
 }
 
 /* A copy that is not what it should be is asked for once more. */
@@ -184,16 +185,19 @@ static int get_cached(struct document *document, struct error *err)
 	const struct request *request = &document->request;
 	struct store *store = request->store;
 	const struct digest *digest = &request->blob->digest;
-	CLEANUP(closep) int fd = -1;
-	int rc;
+	CLEANUP(readerp) struct reader *file = NULL;
+	int fd, rc;
 
 	if (!store->cache)
 		return error_set(err, ENOENT, "there is no cache");
 	fd = cache_lookup(store->cache, CACHE_BLOB, digest, request->blob->size, err);
 	if (fd < 0)
 		return fd;
+	rc = reader_of_fd(&file, fd, err);
+	if (rc)
+		return rc;
 	document_clear(document);
-	rc = read_fd(document, fd, err);
+	rc = read_file(document, file, err);
 	if (!rc)
 		rc = verify(document, err);
 	if (rc == -EBADMSG || rc == -EIO) {

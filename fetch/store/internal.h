@@ -5,7 +5,7 @@
  * A request for files goes through these, top down:
  *	blobs.c     the calls of store.h
  *	obtain.c    what is there already; else one of us makes it (work.c)
- *	pass.c      one pass over the bytes: from a file, or from the source
+ *	pass.c      one pass over the bytes: where they lie, or from the source
  *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
  *
  * Lock order: a cancel's lock, then store->lock.  No cancel_...() call is made
@@ -27,11 +27,12 @@ enum {
 	SEEN_MAX = 1024,   /* files remembered as verified */
 };
 
-/* File descriptors by enum cache_kind; -1: none. */
+/* What is open of a blob. */
 struct files {
-	int fds[KINDS];
+	struct reader *blob;    /* in the cache or in the source; NULL: not open */
+	int index_fd, spool_fd; /* -1: not open */
 };
-#define FILES_NONE ((struct files){ { -1, -1, -1 } })
+#define FILES_NONE ((struct files){ NULL, -1, -1 })
 
 enum files_wanted {
 	WANT_BLOB = 1 << CACHE_BLOB,
@@ -50,8 +51,8 @@ struct request {
 
 struct uncached {
 	struct digest digest; /* not set: free */
-	struct files files;
-	uint64_t used; /* a number that grows with each use */
+	int fds[KINDS];       /* by enum cache_kind; -1: none */
+	uint64_t used;        /* a number that grows with each use */
 };
 
 struct proof {
@@ -59,7 +60,7 @@ struct proof {
 	uint64_t granted_s;   /* monotonic */
 };
 
-/* A file whose content had this digest. */
+/* A file that held a blob with this digest. */
 struct seen {
 	struct digest digest; /* not set: free */
 	struct stat st;
@@ -85,6 +86,9 @@ struct store {
 };
 
 void files_close(struct files *files);
+bool files_has(const struct files *files, enum cache_kind kind);
+/* Takes the fd, even on failure, in place of what was there. */
+int files_put(struct files *files, enum cache_kind kind, int fd, struct error *err);
 static inline bool is_remote(const struct store *store)
 {
 	return !store->source->is_local;
@@ -92,8 +96,6 @@ static inline bool is_remote(const struct store *store)
 /* A fault that says nothing about what was asked for. */
 bool is_away(int rc);
 int check_cancel(struct cancel *cancel, struct error *err);
-/* Reads len bytes at offset, fewer only at the file's end. */
-ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err);
 /* Counts and tells about a copy that is not what its digest says. */
 void tell_mismatch(struct store *store, const struct error *why);
 
@@ -116,6 +118,7 @@ void access_grant_names(struct store *store, const char *repository);
 int uncached_get(struct store *store, enum cache_kind kind, const struct digest *digest);
 void uncached_put(struct store *store, enum cache_kind kind, const struct digest *digest, int fd);
 void uncached_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
+void uncached_init(struct store *store);
 void uncached_release(struct store *store);
 
 /* landing.c: where the bytes of a new entry land. */
@@ -135,14 +138,14 @@ int landing_open(struct landing *landing, const struct request *request, enum ca
 	unsigned from_place, struct error *err);
 int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err);
 int landing_reset(struct landing *landing, struct error *err);
-/* Verified: gives a fd to read it by, and puts it where the next one finds it. */
-int landing_publish(struct landing *landing, int *ret_fd, struct error *err);
+/* Verified: puts it where the next one finds it, and opens it among *ret. */
+int landing_publish(struct landing *landing, struct files *ret, struct error *err);
 void landing_release(struct landing *landing, bool keep_partial);
 
 /* pass.c.  With an index: index and spool (if one is needed) are made and published as
  * well.  -EBADMSG: not what its digest says. */
-int pass_file(const struct request *request, int fd, bool with_index, struct files *ret,
-	struct error *err);
+int pass_file(const struct request *request, struct reader *blob, bool with_index,
+	struct files *ret, struct error *err);
 int pass_fetch(
 	const struct request *request, bool with_index, struct files *ret, struct error *err);
 
@@ -150,9 +153,9 @@ int pass_fetch(
 int store_find(struct store *store, enum cache_kind kind, const struct digest *digest,
 	uint64_t size, struct error *err);
 void store_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
-/* Fills the wanted fds of *ret (others may be filled, too). */
+/* Opens what is wanted (and maybe more). */
 int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err);
-/* Was this file seen to have this content? */
+/* Was this file seen to hold this blob? */
 bool seen_has(struct store *store, const struct digest *digest, const struct stat *st);
 void seen_put(struct store *store, const struct digest *digest, const struct stat *st);
 

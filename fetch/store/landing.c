@@ -129,6 +129,25 @@ static int write_piece(struct landing *landing, const char *bytes, size_t len, s
 	return 0;
 }
 
+/* Reads len bytes at offset, fewer only at the file's end. */
+static ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)bytes + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, EIO, "read: %m");
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 static int copy_from(struct landing *landing, int fd, uint64_t size, struct error *err)
 {
 	CLEANUP(freep) char *piece = malloc(PIECE);
@@ -203,8 +222,9 @@ int landing_reset(struct landing *landing, struct error *err)
 	return rc;
 }
 
-int landing_publish(struct landing *landing, int *ret_fd, struct error *err)
+int landing_publish(struct landing *landing, struct files *ret, struct error *err)
 {
+	enum cache_kind kind = landing->kind;
 	CLEANUP(closep) int fd = -1;
 	struct error why = { "" };
 
@@ -216,8 +236,7 @@ int landing_publish(struct landing *landing, int *ret_fd, struct error *err)
 	if (!landing->writer || cache_writer_commit(landing->writer, &why))
 		uncached_put(landing->store, landing->kind, &landing->digest, fd);
 	landing_release(landing, false);
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	return files_put(ret, kind, TAKE_FD(fd), err);
 }
 
 void landing_release(struct landing *landing, bool keep_partial)

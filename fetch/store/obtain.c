@@ -65,22 +65,23 @@ void seen_put(struct store *store, const struct digest *digest, const struct sta
 
 /* --- what is there --- */
 
-static int open_local(const struct request *request, struct error *err)
+static int open_local(const struct request *request, struct reader **ret, struct error *err)
 {
 	struct source *source = request->store->source;
 	const struct descriptor *blob = request->blob;
-	CLEANUP(closep) int fd = source->ops->open_file(source, &blob->digest, err);
+	CLEANUP(readerp) struct reader *found = NULL;
 	char text[DIGEST_TEXT_MAX];
-	struct stat st;
+	int rc = source->ops->open_reader(source, &blob->digest, &found, err);
 
-	if (fd < 0)
-		return fd == -ENOENT ? -EIO : fd; /* it is listed: not there is a fault */
-	if (fstat(fd, &st))
-		return error_set(err, EIO, "blob %s: %m", digest_format(&blob->digest, text));
-	if (blob->size == DESCRIPTOR_SIZE_UNKNOWN || (uint64_t)st.st_size == blob->size)
-		return TAKE_FD(fd);
-	(void)error_set(err, EBADMSG, "blob %s: %jd bytes, not the %" PRIu64 " it should have",
-		digest_format(&blob->digest, text), (intmax_t)st.st_size, blob->size);
+	if (rc)
+		return rc == -ENOENT ? -EIO : rc; /* it is listed: not there is a fault */
+	if (blob->size == DESCRIPTOR_SIZE_UNKNOWN || found->size == blob->size) {
+		*ret = TAKE(found);
+		return 0;
+	}
+	(void)error_set(err, EBADMSG,
+		"blob %s: %" PRIu64 " bytes, not the %" PRIu64 " it should have",
+		digest_format(&blob->digest, text), found->size, blob->size);
 	if (err)
 		tell_mismatch(request->store, err);
 	return -EBADMSG;
@@ -91,14 +92,11 @@ static int find_one(const struct request *request, enum cache_kind kind, struct 
 	struct error why;
 	int fd;
 
-	if (ret->fds[kind] >= 0)
+	if (files_has(ret, kind))
 		return 0;
 	fd = store_find(request->store, kind, &request->blob->digest,
 		kind == CACHE_BLOB ? request->blob->size : DESCRIPTOR_SIZE_UNKNOWN, &why);
-	if (fd < 0)
-		return fd;
-	ret->fds[kind] = fd;
-	return 0;
+	return fd < 0 ? fd : files_put(ret, kind, fd, &why);
 }
 
 /* Opens what is wanted and there.  -ENOENT: something is missing, or (may_ask false) the
@@ -110,13 +108,10 @@ static int find(const struct request *request, unsigned wanted, bool may_ask, st
 	bool is_missing = false, has_some = false;
 	int rc = 0;
 
-	if (!is_remote(store) && ret->fds[CACHE_BLOB] < 0) {
-		int fd = open_local(request, err);
-
-		if (fd < 0)
-			return fd;
-		ret->fds[CACHE_BLOB] = fd;
-	}
+	if (!is_remote(store) && !ret->blob)
+		rc = open_local(request, &ret->blob, err);
+	if (rc)
+		return rc;
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		if (!(wanted & 1U << kind))
 			continue;
@@ -153,7 +148,7 @@ static bool needs_index(const struct request *request, unsigned wanted, struct f
 /* Indexes a blob that is here.  A damaged copy is dropped: -ENOENT. */
 static int index_cached(const struct request *request, struct files *ret, struct error *err)
 {
-	int rc = pass_file(request, ret->fds[CACHE_BLOB], true, ret, err);
+	int rc = pass_file(request, ret->blob, true, ret, err);
 
 	if (rc != -EBADMSG)
 		return rc;
@@ -161,8 +156,7 @@ static int index_cached(const struct request *request, struct files *ret, struct
 	if (!is_remote(request->store))
 		return rc;
 	store_drop(request->store, CACHE_BLOB, &request->blob->digest);
-	closep(&ret->fds[CACHE_BLOB]);
-	ret->fds[CACHE_BLOB] = -1;
+	reader_unref(TAKE(ret->blob));
 	return -ENOENT;
 }
 
@@ -188,7 +182,7 @@ static int make(
 static bool has_all(const struct files *files, unsigned wanted)
 {
 	for (unsigned kind = 0; kind < KINDS; kind++)
-		if ((wanted & 1U << kind) && files->fds[kind] < 0)
+		if ((wanted & 1U << kind) && !files_has(files, (enum cache_kind)kind))
 			return false;
 	return true;
 }
@@ -220,7 +214,7 @@ int obtain(const struct request *request, unsigned wanted, struct files *ret, st
 			rc = find(request, wanted, false, ret, err);
 		if (rc != -ENOENT)
 			break;
-		files_close(ret); /* no fds are held while waiting */
+		files_close(ret); /* no files are held while waiting */
 		rc = work_begin(&work, request, err);
 		if (rc)
 			continue;

@@ -3,7 +3,7 @@
  * One pass: each piece of the blob is in memory once, goes to where it lands,
  * and through a check: the indexer, which verifies on the way, or a hasher.
  *
- *	file:    file --------------------> check
+ *	file:    reader ------------------> check
  *	stream:  what landed before ------> check
  *	         source ---> landing -----> check
  *
@@ -16,6 +16,7 @@
  */
 #include "fetch/store/internal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -164,23 +165,23 @@ static int publish_index(struct pass *pass, struct files *ret, struct error *err
 	if (!pass->with_index)
 		return 0;
 	if (pass->spool.fd >= 0)
-		rc = landing_publish(&pass->spool, &ret->fds[CACHE_SPOOL], err);
+		rc = landing_publish(&pass->spool, ret, err);
 	if (!rc)
-		rc = landing_publish(&pass->index, &ret->fds[CACHE_INDEX], err);
+		rc = landing_publish(&pass->index, ret, err);
 	if (!rc)
 		observer_count(pass->request->store->observer, layers_indexed, 1);
 	return rc;
 }
 
-/* --- from a file --- */
+/* --- where it lies --- */
 
-/* Feeds the first len bytes of the file, or all of it. */
-static int feed_file(struct pass *pass, int fd, uint64_t len, struct error *err)
+/* Feeds the first len bytes, or all there are. */
+static int feed_file(struct pass *pass, struct reader *file, uint64_t len, struct error *err)
 {
 	while (pass->fed < len) {
 		uint64_t left = len - pass->fed;
-		ssize_t n = read_full(
-			fd, pass->piece, left < PIECE ? (size_t)left : PIECE, pass->fed, err);
+		ssize_t n = reader_read(
+			file, pass->piece, left < PIECE ? (size_t)left : PIECE, pass->fed, err);
 		int rc = n <= 0 ? (int)n : check_feed(pass, pass->piece, (size_t)n, err);
 
 		if (rc || !n)
@@ -189,8 +190,8 @@ static int feed_file(struct pass *pass, int fd, uint64_t len, struct error *err)
 	return 0;
 }
 
-int pass_file(const struct request *request, int fd, bool with_index, struct files *ret,
-	struct error *err)
+int pass_file(const struct request *request, struct reader *blob, bool with_index,
+	struct files *ret, struct error *err)
 {
 	CLEANUP(pass_release) struct pass pass;
 	int rc;
@@ -200,7 +201,7 @@ int pass_file(const struct request *request, int fd, bool with_index, struct fil
 		check_release(&pass);
 		rc = check_begin(&pass, err);
 		if (!rc)
-			rc = feed_file(&pass, fd, UINT64_MAX, err);
+			rc = feed_file(&pass, blob, UINT64_MAX, err);
 		if (!rc)
 			rc = check_finish(&pass, err);
 		pass.place++;
@@ -276,6 +277,15 @@ static int feed_stream(struct pass *pass, struct landing *landing, struct error 
 	return rc;
 }
 
+static int feed_landed(struct pass *pass, const struct landing *landing, struct error *err)
+{
+	CLEANUP(readerp) struct reader *landed = NULL;
+	int fd = fcntl(landing->fd, F_DUPFD_CLOEXEC, 0);
+	int rc = fd < 0 ? error_set(err, errno, "%m") : reader_of_fd(&landed, fd, err);
+
+	return rc ? rc : feed_file(pass, landed, landing->len, err);
+}
+
 /* Bytes that landed earlier may be somebody else's: they need a proof as a cached blob does,
  * unless there is a request to follow, which is one. */
 static int feed_all(struct pass *pass, struct landing *landing, struct error *err)
@@ -287,7 +297,7 @@ static int feed_all(struct pass *pass, struct landing *landing, struct error *er
 	if (is_whole && !access_is_proven(request))
 		rc = access_prove(request, err);
 	if (!rc)
-		rc = feed_file(pass, landing->fd, landing->len, err);
+		rc = feed_landed(pass, landing, err);
 	if (!rc && !is_whole)
 		rc = feed_stream(pass, landing, err);
 	return rc;
@@ -364,10 +374,10 @@ int pass_fetch(const struct request *request, bool with_index, struct files *ret
 	if (rc)
 		return rc;
 	access_grant(request); /* before others can find what it allows */
-	rc = landing_publish(&landing, &ret->fds[CACHE_BLOB], err);
+	rc = landing_publish(&landing, ret, err);
 	if (rc)
 		return rc;
-	if (!fstat(ret->fds[CACHE_BLOB], &st))
+	if (!reader_stat(ret->blob, &st, NULL))
 		seen_put(request->store, &request->blob->digest, &st);
 	return publish_index(&pass, ret, err);
 }

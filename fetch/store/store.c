@@ -26,8 +26,7 @@ int store_new(struct store **ret, struct source *source, struct cache *cache,
 	store->offline = config->offline && !source->is_local;
 	store->fetch_limit = config->fetch_limit;
 	store->host = strdup(config->host);
-	for (size_t i = 0; i < UNCACHED_MAX; i++)
-		store->uncached[i].files = FILES_NONE;
+	uncached_init(store);
 	if (!store->host)
 		return error_set(err, ENOMEM, "out of memory");
 	rc = digest_of(&store->names, DIGEST_SHA256, names, sizeof names - 1, err);
@@ -55,9 +54,36 @@ struct source *store_source(struct store *store)
 
 void files_close(struct files *files)
 {
-	for (size_t i = 0; i < KINDS; i++)
-		closep(&files->fds[i]);
+	reader_unref(files->blob);
+	closep(&files->index_fd);
+	closep(&files->spool_fd);
 	*files = FILES_NONE;
+}
+
+bool files_has(const struct files *files, enum cache_kind kind)
+{
+	switch (kind) {
+	case CACHE_BLOB:
+		return files->blob != NULL;
+	case CACHE_INDEX:
+		return files->index_fd >= 0;
+	case CACHE_SPOOL:
+		return files->spool_fd >= 0;
+	}
+	return false;
+}
+
+int files_put(struct files *files, enum cache_kind kind, int fd, struct error *err)
+{
+	int *at = kind == CACHE_INDEX ? &files->index_fd : &files->spool_fd;
+
+	if (kind == CACHE_BLOB) {
+		reader_unref(TAKE(files->blob));
+		return reader_of_fd(&files->blob, fd, err);
+	}
+	closep(at);
+	*at = fd;
+	return 0;
 }
 
 bool is_away(int rc)
@@ -68,24 +94,6 @@ bool is_away(int rc)
 int check_cancel(struct cancel *cancel, struct error *err)
 {
 	return cancel_is_set(cancel) ? error_set(err, EINTR, "interrupted") : 0;
-}
-
-ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(fd, (char *)bytes + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, EIO, "read: %m");
-		if (!n)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
 }
 
 void tell_mismatch(struct store *store, const struct error *why)

@@ -24,6 +24,7 @@
 #include "fetch/cancel.h"
 #include "fetch/layer/layer.h"
 #include "fetch/observer.h"
+#include "fetch/reader.h"
 #include "fetch/source.h"
 
 struct store;
@@ -59,27 +60,27 @@ int store_document(struct store *store, const char *repository, const struct des
 
 /* A verified blob, readable in place. */
 struct stored_blob {
-	int fd; /* owned */
+	struct reader *bytes; /* owned */
 	uint64_t size;
-	bool is_local;                /* a file of the source: could be changed by others */
-	struct timespec mtime, ctime; /* of a local file when it was verified */
+	bool is_local;  /* in a file of the source: could be changed by others */
+	struct stat st; /* of that file when the blob was verified */
 };
 int store_blob(struct store *store, const char *repository, const struct descriptor *blob,
 	struct stored_blob *ret, struct progress *progress, struct cancel *cancel,
 	struct error *err);
 void stored_blob_release(struct stored_blob *blob);
-/* False when a local file was touched since it was verified. */
+/* False when the local file was touched since the blob was verified. */
 bool stored_blob_is_intact(const struct stored_blob *blob);
 
 /* A layer's index, made if there is none: one pass over the blob, which a registry's
  * layer enters the cache by as well. */
 int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
 	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err);
-/* The fds that layer_decode_span() needs: the blob (fetched again when it has been
- * evicted) and the spool (*ret_spool_fd -1 when not needed).  The caller closes both. */
+/* What layer_decode_span() needs: the blob (fetched again when it has been evicted) and
+ * the spool (*ret_spool_fd -1 when not needed).  The caller unrefs and closes them. */
 int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, int *ret_blob_fd, int *ret_spool_fd, struct progress *progress,
-	struct cancel *cancel, struct error *err);
+	const struct layer *layer, struct reader **ret_blob, int *ret_spool_fd,
+	struct progress *progress, struct cancel *cancel, struct error *err);
 /* A span proved to be damaged: drops the cached blob, spool and index, so that the next call
  * makes them anew. */
 void store_layer_damaged(struct store *store, const struct layer *layer);

@@ -12,6 +12,19 @@
 
 #include "model/cleanup.h"
 
+void uncached_init(struct store *store)
+{
+	for (size_t i = 0; i < UNCACHED_MAX; i++)
+		for (size_t kind = 0; kind < KINDS; kind++)
+			store->uncached[i].fds[kind] = -1;
+}
+
+static void close_all(int fds[KINDS])
+{
+	for (size_t kind = 0; kind < KINDS; kind++)
+		closep(&fds[kind]);
+}
+
 /* Under lock. */
 static struct uncached *find(struct store *store, const struct digest *digest)
 {
@@ -39,9 +52,9 @@ int uncached_get(struct store *store, enum cache_kind kind, const struct digest 
 
 	(void)pthread_mutex_lock(&store->lock);
 	found = find(store, digest);
-	if (found && found->files.fds[kind] >= 0) {
+	if (found && found->fds[kind] >= 0) {
 		found->used = ++store->uncached_used;
-		fd = fcntl(found->files.fds[kind], F_DUPFD_CLOEXEC, 0);
+		fd = fcntl(found->fds[kind], F_DUPFD_CLOEXEC, 0);
 	}
 	(void)pthread_mutex_unlock(&store->lock);
 	return fd;
@@ -49,7 +62,7 @@ int uncached_get(struct store *store, enum cache_kind kind, const struct digest 
 
 void uncached_put(struct store *store, enum cache_kind kind, const struct digest *digest, int fd)
 {
-	struct files forgotten = FILES_NONE;
+	int forgotten[KINDS] = { -1, -1, -1 };
 	struct uncached *entry;
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
@@ -59,16 +72,16 @@ void uncached_put(struct store *store, enum cache_kind kind, const struct digest
 	entry = find(store, digest);
 	if (!entry) {
 		entry = oldest(store);
-		forgotten = entry->files;
 		entry->digest = *digest;
-		entry->files = FILES_NONE;
-	} else {
-		forgotten.fds[kind] = entry->files.fds[kind];
+		for (size_t i = 0; i < KINDS; i++)
+			forgotten[i] = TAKE_FD(entry->fds[i]);
 	}
-	entry->files.fds[kind] = own;
+	if (entry->fds[kind] >= 0)
+		forgotten[kind] = entry->fds[kind];
+	entry->fds[kind] = own;
 	entry->used = ++store->uncached_used;
 	(void)pthread_mutex_unlock(&store->lock);
-	files_close(&forgotten);
+	close_all(forgotten);
 }
 
 void uncached_drop(struct store *store, enum cache_kind kind, const struct digest *digest)
@@ -79,7 +92,7 @@ void uncached_drop(struct store *store, enum cache_kind kind, const struct diges
 	(void)pthread_mutex_lock(&store->lock);
 	found = find(store, digest);
 	if (found)
-		fd = TAKE_FD(found->files.fds[kind]);
+		fd = TAKE_FD(found->fds[kind]);
 	(void)pthread_mutex_unlock(&store->lock);
 	closep(&fd);
 }
@@ -87,5 +100,5 @@ void uncached_drop(struct store *store, enum cache_kind kind, const struct diges
 void uncached_release(struct store *store)
 {
 	for (size_t i = 0; i < UNCACHED_MAX; i++)
-		files_close(&store->uncached[i].files);
+		close_all(store->uncached[i].fds);
 }

@@ -17,6 +17,7 @@
 
 #include "fetch/layer/indexer.h"
 #include "fetch/layer/layer.h"
+#include "fetch/reader.h"
 #include "model/cleanup.h"
 
 enum { PLAIN_MAX = 48 << 20, WINDOW_LOG_MAX = 27 };
@@ -125,7 +126,7 @@ static void index_blob(const uint8_t *bytes, size_t len, size_t piece, const str
 	indexer_free(indexer);
 }
 
-static void compare(const struct layer *layer, long len, int blob_fd, int spool_fd)
+static void compare(const struct layer *layer, long len, struct reader *blob, int spool_fd)
 {
 	struct digest diff_id;
 	struct error err;
@@ -140,7 +141,7 @@ static void compare(const struct layer *layer, long len, int blob_fd, int spool_
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
 
-		must(layer_decode_span(layer, i, blob_fd, spool_fd, decoded, &err) == 0);
+		must(layer_decode_span(layer, i, blob, spool_fd, decoded, &err) == 0);
 		must(memcmp(decoded, plain + span->plain_offset, span->plain_len) == 0);
 	}
 }
@@ -151,13 +152,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *bytes = data + 1;
 	size_t len = size - 1;
-	CLEANUP(closep) int blob_fd = -1;
+	CLEANUP(readerp) struct reader *blob = NULL;
 	CLEANUP(closep) int index_fd = -1;
 	CLEANUP(closep) int spool_fd = -1;
 	struct layer *layer = NULL;
 	struct digest digest;
 	struct error err;
 	long plain_len;
+	int blob_fd;
 
 	if (!size || len > PLAIN_MAX)
 		return 0;
@@ -168,9 +170,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	blob_fd = temporary();
 	index_fd = temporary();
 	must(write(blob_fd, bytes, len) == (ssize_t)len);
+	must(reader_of_fd(&blob, blob_fd, &err) == 0);
 	index_blob(bytes, len, 1 + (size_t)data[0] * data[0], &digest, index_fd, &spool_fd);
 	must(layer_open(&layer, index_fd, &digest, &err) == 0);
-	compare(layer, plain_len, blob_fd, spool_fd);
+	compare(layer, plain_len, blob, spool_fd);
 	layer_free(layer);
 	return 0;
 }

@@ -24,6 +24,7 @@
 #include <zstd.h>
 
 #include "fetch/cancel.h"
+#include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/descriptor.h"
 
@@ -287,6 +288,19 @@ static struct layer *open_layer(const struct pass *pass)
 	return layer;
 }
 
+/* The blob is opened each time: it may have changed. */
+static int decode_span(const struct layer *layer, uint32_t n, const struct pass *pass,
+	uint8_t *decoded, struct error *err)
+{
+	struct reader *blob;
+	int rc;
+
+	assert_int_equal(reader_of_fd(&blob, dup(pass->blob_fd), err), 0);
+	rc = layer_decode_span(layer, n, blob, pass->spool_fd, decoded, err);
+	reader_unref(blob);
+	return rc;
+}
+
 /* What every index has to satisfy, whatever the coding. */
 static void check_plain(
 	const struct layer *layer, const struct pass *pass, const struct blob *plain)
@@ -302,7 +316,7 @@ static void check_plain(
 	assert_int_equal(layer->plain_size, plain->len);
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
-		int rc = layer_decode_span(layer, i, pass->blob_fd, pass->spool_fd, decoded, &err);
+		int rc = decode_span(layer, i, pass, decoded, &err);
 
 		if (rc)
 			fail_msg("span %" PRIu32 ": %d, %s", i, rc, err.text);
@@ -1056,7 +1070,7 @@ static uint32_t decode_all(
 	assert_non_null(decoded);
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
-		int rc = layer_decode_span(layer, i, pass->blob_fd, pass->spool_fd, decoded, &err);
+		int rc = decode_span(layer, i, pass, decoded, &err);
 
 		if (rc) {
 			assert_int_equal(rc, -EBADMSG);

@@ -15,6 +15,7 @@
 
 #include "fetch/cancel.h"
 #include "fetch/observer.h"
+#include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/image.h"
 
@@ -338,8 +339,11 @@ static void file_row(void **state)
 	assert_int_equal(read_manifest(source, HELLO, NULL), c->blob_rc);
 	if (c->blob_rc != -EFBIG) { /* a layer may be as large as it likes */
 		struct digest digest = digest_text(HELLO);
+		struct reader *blob = NULL;
 
-		assert_int_equal(source->ops->open_file(source, &digest, NULL), c->blob_rc);
+		assert_int_equal(
+			source->ops->open_reader(source, &digest, &blob, NULL), c->blob_rc);
+		reader_unref(blob);
 	}
 	source_free(source);
 	drop(&place);
@@ -352,6 +356,7 @@ static void linked_directories_are_not_entered(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		struct reader *blob = NULL;
 		struct source *source;
 		struct place place;
 		char moved[512];
@@ -361,7 +366,7 @@ static void linked_directories_are_not_entered(void **state)
 		assert_int_equal(rename(in_place(&place, dirs[i]), moved), 0);
 		assert_int_equal(symlink(moved, in_place(&place, dirs[i])), 0);
 		source = open_layout(place.dir);
-		assert_int_equal(source->ops->open_file(source, &digest, NULL), -ENOENT);
+		assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), -ENOENT);
 		source_free(source);
 		drop(&place);
 	}

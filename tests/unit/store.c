@@ -401,13 +401,14 @@ static int get_layer(struct bench *bench)
 }
 
 /* The bytes must be those that the registry meant to send. */
-static void assert_blob(const struct bench *bench, int fd)
+static void assert_blob(const struct bench *bench, struct reader *blob)
 {
 	size_t size = bench->fake.blob.size;
 	CLEANUP(freep) char *bytes = malloc(size + 1);
 
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, bytes, size + 1, 0), size);
+	assert_non_null(blob);
+	assert_int_equal(blob->size, size);
+	assert_int_equal(reader_read(blob, bytes, size + 1, 0, NULL), size);
 	assert_memory_equal(bytes, bench->fake.bytes, size);
 }
 
@@ -423,7 +424,7 @@ static int get_blob(struct bench *bench)
 	}
 	assert_int_equal(blob.size, bench->fake.blob.size);
 	assert_true(stored_blob_is_intact(&blob));
-	assert_blob(bench, blob.fd);
+	assert_blob(bench, blob.bytes);
 	stored_blob_release(&blob);
 	return 0;
 }
@@ -431,21 +432,21 @@ static int get_blob(struct bench *bench)
 static int get_files(struct bench *bench)
 {
 	struct layer *layer;
-	int blob_fd = -1, spool_fd = -1, rc;
+	CLEANUP(readerp) struct reader *blob = NULL;
+	int spool_fd = -1, rc;
 	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
 
 	assert_int_equal(
 		store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, NULL), 0);
-	rc = store_layer_files(bench->store, "repo", &bench->fake.blob, layer, &blob_fd, &spool_fd,
-		NULL, NULL, NULL);
+	rc = store_layer_files(
+		bench->store, "repo", &bench->fake.blob, layer, &blob, &spool_fd, NULL, NULL, NULL);
 	if (!rc) {
-		assert_blob(bench, blob_fd);
+		assert_blob(bench, blob);
 		assert_int_equal(spool_fd >= 0, layer->needs_spool);
 		for (uint32_t i = 0; i < layer->span_count; i++)
 			assert_int_equal(
-				layer_decode_span(layer, i, blob_fd, spool_fd, plain, NULL), 0);
+				layer_decode_span(layer, i, blob, spool_fd, plain, NULL), 0);
 	}
-	closep(&blob_fd);
 	closep(&spool_fd);
 	layer_free(layer);
 	return rc;
@@ -798,7 +799,7 @@ static void a_limit_is_kept_without_a_size(void **state)
 	bench->config.fetch_limit = 0;
 	remount(bench);
 	assert_int_equal(store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), 0);
-	assert_blob(bench, stored.fd);
+	assert_blob(bench, stored.bytes);
 	stored_blob_release(&stored);
 }
 
