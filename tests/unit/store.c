@@ -75,6 +75,8 @@ struct fake {
 	char *bytes;
 	const char *type; /* of it as a manifest */
 	const char *identity;
+	struct reader *archive;  /* is_local: the file that the blob lies in, */
+	uint64_t archive_offset; /* from here on */
 	/* How it misbehaves; guarded by nobody: set before the threads start. */
 	bool ignores_offset;
 	int open_rc, prove_rc, names_rc;
@@ -248,6 +250,17 @@ static int fake_resolve(struct source *source, const char *repository, const cha
 	return descriptor_copy(ret, &fake->blob, err);
 }
 
+static int fake_open_reader(
+	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+
+	fake->opens++;
+	if (!digest_equal(digest, &fake->blob.digest))
+		return error_set(err, ENOENT, "no such blob");
+	return reader_section(ret, fake->archive, fake->archive_offset, fake->blob.size, err);
+}
+
 static const char *fake_identity(struct source *source)
 {
 	return fake_of(source)->identity;
@@ -264,6 +277,7 @@ static const struct source_ops fake_ops = {
 	.resolve = fake_resolve,
 	.manifest = fake_manifest,
 	.open_blob = fake_open_blob,
+	.open_reader = fake_open_reader,
 	.prove = fake_prove,
 	.identity = fake_identity,
 	.free = fake_free,
@@ -349,6 +363,7 @@ static int teardown(void **state)
 	cache_close(bench->cache);
 	(void)nftw(bench->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(bench->fake.bytes);
+	reader_unref(bench->fake.archive);
 	free(bench);
 	return 0;
 }
@@ -1377,6 +1392,49 @@ static void local_layers_work_without_a_cache(void **state)
 	bench->cache = cache;
 }
 
+/* Puts the blob between other bytes of one file, and the bench's store over that. */
+static void go_archive(struct bench *bench, char *path, size_t path_len)
+{
+	struct fake *fake = &bench->fake;
+	CLEANUP(closep) int fd = -1;
+
+	(void)snprintf(path, path_len, "%s/archive", bench->dir);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	assert_true(fd >= 0);
+	fake->archive_offset = 1234;
+	assert_int_equal(pwrite(fd, fake->bytes, fake->blob.size, 1234), fake->blob.size);
+	assert_int_equal(pwrite(fd, "behind", 6, (off_t)(1234 + fake->blob.size)), 6);
+	assert_int_equal(reader_of_fd(&fake->archive, TAKE_FD(fd), NULL), 0);
+	fake->base.is_local = true;
+	remount(bench);
+}
+
+static void blobs_lie_in_archives(void **state)
+{
+	struct bench *bench = *state;
+	struct stored_blob blob;
+	char path[512];
+
+	go_archive(bench, path, sizeof path);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), 0);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	assert_true(is_cached(bench, "index/sha256"));
+	assert_int_equal(
+		store_blob(bench->store, "repo", &bench->fake.blob, &blob, NULL, NULL, NULL), 0);
+	assert_true(stored_blob_is_intact(&blob));
+	flip(path, 0); /* whatever changed there: nobody can tell */
+	assert_false(stored_blob_is_intact(&blob));
+	stored_blob_release(&blob);
+	assert_int_equal(get_blob(bench), 0);
+	flip(path, 1234 + 600);
+	assert_int_equal(get_blob(bench), -EBADMSG);
+	flip(path, 1234 + 600);
+	assert_int_equal(truncate(path, 1234 + 600), 0);
+	assert_int_equal(get_blob(bench), -EBADMSG);
+}
+
 #define BENCHED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define ROWS(table, fn)                                                                            \
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
@@ -1424,6 +1482,7 @@ int main(void)
 		BENCHED(a_local_blob_is_hashed_once),
 		BENCHED(a_wrong_local_blob_has_no_index),
 		BENCHED(local_layers_work_without_a_cache),
+		BENCHED(blobs_lie_in_archives),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
 				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases)];
