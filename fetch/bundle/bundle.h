@@ -42,11 +42,13 @@ int bundle_open(struct bundle **ret, const char *path, struct cache *cache,
 int bundle_open_reader(struct bundle **ret, struct reader *archive, const char *name,
 	struct observer *observer, struct cancel *cancel, struct error *err);
 void bundle_free(struct bundle *bundle); /* NULL is fine */
+CLEANUP_POINTER(bundlep, struct bundle, bundle_free)
 
 const char *bundle_name(const struct bundle *bundle); /* its path, for messages */
 bool bundle_is_archive(const struct bundle *bundle);
 
-/* A regular file; path is relative, of plain components. */
+/* A regular file; path is relative, of plain components.  What went wrong is told with the path,
+ * but not with the bundle's name. */
 int bundle_file(struct bundle *bundle, const char *path, struct reader **ret, struct error *err);
 /* All of a small one, into an initialised buf, whose ceiling applies (-EFBIG). */
 int bundle_read(struct bundle *bundle, const char *path, struct buf *ret, struct error *err);
