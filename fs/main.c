@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fetch/bundle/bundle.h"
 #include "fetch/layout/layout.h"
 #include "fetch/registry/registry.h"
 #include "fs/control.h"
@@ -129,6 +130,14 @@ static char *default_user_agent(void)
 	return strdup("imgfs/" IMGFS_VERSION);
 }
 
+static int open_layout(struct fs *fs, struct source **ret, struct error *err)
+{
+	struct bundle *bundle;
+	int rc = bundle_open(&bundle, fs->options->path, fs->cache, fs->observer, NULL, err);
+
+	return rc ? rc : layout_open(ret, bundle, fs->observer, err);
+}
+
 static int open_source(struct fs *fs, struct source **ret, struct error *err)
 {
 	const struct options *options = fs->options;
@@ -151,7 +160,7 @@ static int open_source(struct fs *fs, struct source **ret, struct error *err)
 	};
 
 	if (options->transport == TRANSPORT_LAYOUT)
-		return layout_open(ret, options->path, fs->observer, err);
+		return open_layout(fs, ret, err);
 	return registry_open(ret, &config, fs->observer, err);
 }
 

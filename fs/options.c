@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fetch/bundle/bundle.h"
 #include "fetch/layout/layout.h"
 #include "fs/log.h"
 #include "model/cleanup.h"
@@ -456,6 +457,13 @@ static int parse_layout(
 	return set_text(&options->path, absolute(directory), err);
 }
 
+static bool is_layout(const char *directory)
+{
+	CLEANUP(bundlep) struct bundle *bundle = NULL;
+
+	return !bundle_open(&bundle, directory, NULL, NULL, NULL, NULL) && layout_is(bundle);
+}
+
 static bool looks_like_reference(const char *source)
 {
 	struct reference reference = { 0 };
@@ -484,7 +492,7 @@ int options_parse_source(struct options *options, const char *source, struct err
 	if (!strncmp(source, oci, sizeof oci - 1))
 		return parse_layout(options, source + sizeof oci - 1, true, err);
 	if (stat(source, &st) == 0) {
-		if (layout_is(source))
+		if (S_ISDIR(st.st_mode) && is_layout(source))
 			return parse_layout(options, source, false, err);
 		return error_set(
 			err, ENOENT, "%s: not an image: there is no oci-layout file in it", source);

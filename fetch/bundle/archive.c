@@ -178,7 +178,7 @@ static int scan_headers(struct scan *scan, const struct archive_job *job, struct
 
 static void tell_dropped(const struct archive_job *job, uint32_t dropped)
 {
-	if (dropped)
+	if (dropped && job->observer)
 		observer_log(job->observer, LOG_LEVEL_WARNING,
 			"'%s': %" PRIu32 " members left out: their names cannot be used", job->name,
 			dropped);

@@ -34,7 +34,7 @@ enum {
 };
 
 /* path is a directory or an archive.  cache may be NULL: then a compressed archive is indexed
- * anew by each mount. */
+ * anew by each mount.  observer and cancel may be NULL, too. */
 int bundle_open(struct bundle **ret, const char *path, struct cache *cache,
 	struct observer *observer, struct cancel *cancel, struct error *err);
 /* The same for an archive that is open already; the reader is referenced.  name is for

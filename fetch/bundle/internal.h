@@ -35,10 +35,10 @@ int directory_open(struct bundle **ret, int fd, struct error *err);
 
 /* How an archive is to be indexed. */
 struct archive_job {
-	struct reader *archive; /* borrowed */
-	const char *name;       /* for messages */
-	struct observer *observer;
-	struct cancel *cancel; /* may be NULL */
+	struct reader *archive;    /* borrowed */
+	const char *name;          /* for messages */
+	struct observer *observer; /* may be NULL */
+	struct cancel *cancel;     /* may be NULL */
 };
 int archive_open(struct bundle **ret, const struct archive_job *job, struct error *err);
 

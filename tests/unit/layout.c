@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OCI layouts: names, strange files, changes behind our back. */
+/* OCI layouts, in directories and archives: names, strange files, changes behind our back. */
 #include "fetch/layout/layout.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "fetch/bundle/bundle.h"
 #include "fetch/cancel.h"
 #include "fetch/observer.h"
 #include "fetch/reader.h"
@@ -86,6 +87,17 @@ static void make(struct place *place, const char *idx)
 	write_file(place, "blobs/sha512/" HELLO_512_HEX, "hello");
 }
 
+/* The layout in a tar, beside it. */
+static const char *archive(const struct place *place)
+{
+	char command[512];
+
+	(void)snprintf(command, sizeof command,
+		"cd %s && tar -cf archive.tar ./oci-layout ./blobs ./index.json", place->dir);
+	assert_int_equal(system(command), 0);
+	return in_place(place, "archive.tar");
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	(void)st;
@@ -99,12 +111,27 @@ static void drop(struct place *place)
 	(void)nftw(place->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static int try_layout(struct source **ret, const char *path, struct error *err)
+{
+	struct bundle *bundle;
+	int rc = bundle_open(&bundle, path, NULL, &observer, NULL, err);
+
+	return rc ? rc : layout_open(ret, bundle, &observer, err);
+}
+
+static bool is_layout(const char *path)
+{
+	CLEANUP(bundlep) struct bundle *bundle = NULL;
+
+	return !bundle_open(&bundle, path, NULL, &observer, NULL, NULL) && layout_is(bundle);
+}
+
 static struct source *open_layout(const char *path)
 {
 	struct error err = { "" };
 	struct source *source;
 
-	if (layout_open(&source, path, &observer, &err))
+	if (try_layout(&source, path, &err))
 		fail_msg("%s", err.text);
 	assert_true(source->is_local);
 	return source;
@@ -208,16 +235,18 @@ static const struct names_case {
 static void names_row(void **state)
 {
 	const struct names_case *c = *state;
-	struct source *source;
 	struct place place;
 
 	make(&place, c->idx);
-	source = open_layout(place.dir);
-	assert_int_equal(source->is_single_repository, c->is_single);
-	assert_string_equal(repositories(source), c->repositories);
-	assert_string_equal(tags(source, c->repository), c->tags);
-	assert_string_equal(untagged(source, c->repository), c->untagged);
-	source_free(source);
+	for (int i = 0; i < 2; i++) {
+		struct source *source = open_layout(i ? archive(&place) : place.dir);
+
+		assert_int_equal(source->is_single_repository, c->is_single);
+		assert_string_equal(repositories(source), c->repositories);
+		assert_string_equal(tags(source, c->repository), c->tags);
+		assert_string_equal(untagged(source, c->repository), c->untagged);
+		source_free(source);
+	}
 	drop(&place);
 }
 
@@ -247,17 +276,21 @@ static const struct broken_case {
 static void broken_row(void **state)
 {
 	const struct broken_case *c = *state;
-	struct source *source = NULL;
-	struct error err = { "" };
 	struct place place;
 
 	make(&place, c->idx);
 	write_file(&place, "oci-layout", c->version);
-	assert_true(layout_is(place.dir));
-	assert_int_equal(layout_open(&source, place.dir, &observer, &err), c->rc);
-	if (c->rc && !strstr(err.text, place.dir))
-		fail_msg("'%s' does not name the layout", err.text);
-	source_free(source);
+	for (int i = 0; i < 2; i++) {
+		const char *path = i ? archive(&place) : place.dir;
+		struct source *source = NULL;
+		struct error err = { "" };
+
+		assert_true(is_layout(path));
+		assert_int_equal(try_layout(&source, path, &err), c->rc);
+		if (c->rc && !strstr(err.text, path))
+			fail_msg("'%s' does not name the layout", err.text);
+		source_free(source);
+	}
 	drop(&place);
 }
 
@@ -328,7 +361,7 @@ static void file_row(void **state)
 		make(&place, INDEX(ENTRY(HELLO, REF("a"))));
 		assert_int_equal(unlink(in_place(&place, documents[i].path)), 0);
 		c->put(in_place(&place, documents[i].path));
-		assert_int_equal(layout_open(&source, place.dir, &observer, NULL), documents[i].rc);
+		assert_int_equal(try_layout(&source, place.dir, NULL), documents[i].rc);
 		drop(&place);
 	}
 	make(&place, INDEX(ENTRY(HELLO, REF("a"))));
@@ -349,27 +382,36 @@ static void file_row(void **state)
 	drop(&place);
 }
 
-static void linked_directories_are_not_entered(void **state)
+/* A directory of the layout is "moved", and a link in its place. */
+static const struct link_case {
+	const char *name, *directory, *target;
+	int rc;
+} link_cases[] = {
+	{ "an absolute link for blobs", "blobs", "/tmp", -EIO },
+	{ "an absolute link for an algorithm", "blobs/sha256", "/tmp", -EIO },
+	{ "a link that leads out and back", "blobs", "../../tmp/moved", -EIO },
+	{ "a dangling link for blobs", "blobs", "nowhere", -EIO },
+	{ "a link inside the layout for blobs", "blobs", "moved", 0 },
+	{ "a link inside the layout for an algorithm", "blobs/sha256", "../moved", 0 },
+};
+
+static void link_row(void **state)
 {
-	static const char *const dirs[] = { "blobs", "blobs/sha256" };
+	const struct link_case *c = *state;
 	struct digest digest = digest_text(HELLO);
+	CLEANUP(readerp) struct reader *blob = NULL;
+	struct source *source;
+	struct place place;
+	char moved[512];
 
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		struct reader *blob = NULL;
-		struct source *source;
-		struct place place;
-		char moved[512];
-
-		make(&place, INDEX(""));
-		(void)snprintf(moved, sizeof moved, "%s/moved", place.dir);
-		assert_int_equal(rename(in_place(&place, dirs[i]), moved), 0);
-		assert_int_equal(symlink(moved, in_place(&place, dirs[i])), 0);
-		source = open_layout(place.dir);
-		assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), -ENOENT);
-		source_free(source);
-		drop(&place);
-	}
+	make(&place, INDEX(""));
+	(void)snprintf(moved, sizeof moved, "%s/moved", place.dir);
+	assert_int_equal(rename(in_place(&place, c->directory), moved), 0);
+	assert_int_equal(symlink(c->target, in_place(&place, c->directory)), 0);
+	source = open_layout(place.dir);
+	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), c->rc);
+	source_free(source);
+	drop(&place);
 }
 
 static void what_is_a_layout(void **state)
@@ -378,10 +420,11 @@ static void what_is_a_layout(void **state)
 
 	(void)state;
 	make(&place, INDEX(""));
-	assert_true(layout_is(place.dir));
-	assert_false(layout_is(in_place(&place, "blobs")));
-	assert_false(layout_is(in_place(&place, "index.json")));
-	assert_false(layout_is(in_place(&place, "nothing")));
+	assert_true(is_layout(place.dir));
+	assert_true(is_layout(archive(&place)));
+	assert_false(is_layout(in_place(&place, "blobs")));
+	assert_false(is_layout(in_place(&place, "index.json")));
+	assert_false(is_layout(in_place(&place, "nothing")));
 	drop(&place);
 }
 
@@ -474,6 +517,32 @@ static void blobs_are_streamed(void **state)
 	drop(&place);
 }
 
+static void an_archive_is_read_in_place(void **state)
+{
+	CLEANUP(readerp) struct reader *blob = NULL;
+	struct digest digest = digest_text(HELLO);
+	struct stat of_blob, of_archive;
+	struct source *source;
+	struct place place;
+	const char *path;
+	char bytes[8];
+
+	(void)state;
+	make(&place, INDEX(ENTRY(HELLO, REF("a"))));
+	path = archive(&place);
+	source = open_layout(path);
+	assert_int_equal(read_manifest(source, HELLO, NULL), 0);
+	assert_int_equal(read_manifest(source, EMPTY, NULL), -ENOENT);
+	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), 0);
+	assert_int_equal(reader_read(blob, bytes, sizeof bytes, 1, NULL), 4);
+	assert_memory_equal(bytes, "ello", 4);
+	assert_int_equal(reader_stat(blob, &of_blob, NULL), 0);
+	assert_int_equal(stat(path, &of_archive), 0);
+	assert_true(stat_is_same(&of_blob, &of_archive));
+	source_free(source);
+	drop(&place);
+}
+
 static void a_relative_path_stays_where_it_was(void **state)
 {
 	CLEANUP(closep) int before = open(".", O_RDONLY | O_DIRECTORY);
@@ -546,22 +615,23 @@ static void fixture_row(void **state)
 int main(void)
 {
 	static const struct CMUnitTest single[] = {
-		cmocka_unit_test(linked_directories_are_not_entered),
 		cmocka_unit_test(what_is_a_layout),
 		cmocka_unit_test(a_changed_index_is_read_again),
 		cmocka_unit_test(tags_are_resolved),
 		cmocka_unit_test(blobs_are_streamed),
+		cmocka_unit_test(an_archive_is_read_in_place),
 		cmocka_unit_test(a_relative_path_stays_where_it_was),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(names_cases) +
 				ARRAY_SIZE(broken_cases) + ARRAY_SIZE(file_cases) +
-				ARRAY_SIZE(fixture_cases)];
+				ARRAY_SIZE(link_cases) + ARRAY_SIZE(fixture_cases)];
 	size_t n = ARRAY_SIZE(single);
 
 	memcpy(tests, single, sizeof single);
 	ROWS(names_cases, names_row);
 	ROWS(broken_cases, broken_row);
 	ROWS(file_cases, file_row);
+	ROWS(link_cases, link_row);
 	ROWS(fixture_cases, fixture_row);
 	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
 }

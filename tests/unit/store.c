@@ -23,6 +23,7 @@
 #include <cmocka.h>
 #include <zstd.h>
 
+#include "fetch/bundle/bundle.h"
 #include "fetch/layout/layout.h"
 #include "model/cleanup.h"
 #include "model/image.h"
@@ -1297,6 +1298,7 @@ static void go_local(struct bench *bench, struct local *local)
 	static const char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	static const char idx[] = "{\"schemaVersion\":2,\"manifests\":[]}";
 	char path[512], hex[DIGEST_HEX_MAX];
+	struct bundle *bundle;
 	struct source *source;
 
 	local->bench = bench;
@@ -1314,7 +1316,8 @@ static void go_local(struct bench *bench, struct local *local)
 		digest_hex(&bench->fake.blob.digest, hex));
 	write_file(local->blob, bench->fake.bytes, bench->fake.blob.size);
 	store_free(bench->store);
-	assert_int_equal(layout_open(&source, local->path, &bench->observer, NULL), 0);
+	assert_int_equal(bundle_open(&bundle, local->path, NULL, &bench->observer, NULL, NULL), 0);
+	assert_int_equal(layout_open(&source, bundle, &bench->observer, NULL), 0);
 	assert_int_equal(store_new(&bench->store, source, bench->cache, &bench->config,
 				 &bench->observer, NULL),
 		0);
