@@ -1,66 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Places are tried in this order: the cache, $TMPDIR, /var/tmp, /tmp.  When
- * one is full or cannot be written, the bytes move on to the next; only behind
- * the last one is there no space left.
- *
- * Temporary files have no name: a crash leaves nothing.
+ * Places are tried in this order: the cache, then those of temporary files.
+ * When one is full or cannot be written, the bytes move on to the next; only
+ * behind the last one is there no space left.
  */
 #include "fetch/store/internal.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "fetch/temporary.h"
 #include "model/cleanup.h"
 
-enum { TMPDIR_PLACE = 1, PLACES = 4 };
-
-static const char *place_name(unsigned place)
-{
-	static const char *const names[PLACES] = { "cache", NULL, "/var/tmp", "/tmp" };
-	const char *tmpdir = getenv("TMPDIR");
-
-	if (place == TMPDIR_PLACE)
-		return tmpdir && *tmpdir == '/' ? tmpdir : NULL;
-	return names[place];
-}
-
-static int open_temporary(const char *dir)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	CLEANUP(freep) char *name = NULL;
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-		return fd;
-	if (asprintf(&name, "%s/imgfs-XXXXXX", dir) < 0) {
-		name = NULL;
-		errno = ENOMEM;
-		return -1;
-	}
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd >= 0)
-		(void)unlink(name);
-	return fd;
-}
+enum { FIRST_TEMPORARY = 1 }; /* place 0 is the cache */
 
 /* Opens a file in the first place from landing->place on that has one. */
 static int open_from_place(struct landing *landing, struct error *err)
 {
-	for (; landing->place < PLACES; landing->place++) {
-		const char *dir = place_name(landing->place);
+	unsigned place = landing->place - FIRST_TEMPORARY;
+	int fd = temporary_open(&place, NULL);
 
-		landing->fd = dir ? open_temporary(dir) : -1;
-		if (landing->fd < 0)
-			continue;
-		if (landing->store->cache && !atomic_exchange(&landing->store->was_warned, true))
-			observer_log(landing->store->observer, LOG_LEVEL_WARNING,
-				"no place in the cache; using temporary files in %s", dir);
-		return 0;
-	}
-	return error_set(
-		err, ENOSPC, "no space left, neither in the cache nor for temporary files");
+	if (fd < 0)
+		return error_set(
+			err, ENOSPC, "no space left, neither in the cache nor for temporary files");
+	landing->fd = fd;
+	landing->place = FIRST_TEMPORARY + place;
+	if (landing->store->cache && !atomic_exchange(&landing->store->was_warned, true))
+		observer_log(landing->store->observer, LOG_LEVEL_WARNING,
+			"no place in the cache; using temporary files in %s",
+			temporary_place(place));
+	return 0;
 }
 
 /* Failures that another place would not mend. */
@@ -105,7 +74,7 @@ int landing_open(struct landing *landing, const struct request *request, enum ca
 			return rc;
 	}
 	if (!landing->place)
-		landing->place = TMPDIR_PLACE;
+		landing->place = FIRST_TEMPORARY;
 	return open_from_place(landing, err);
 }
 
@@ -121,7 +90,8 @@ static int write_piece(struct landing *landing, const char *bytes, size_t len, s
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, errno, "%s: %m", place_name(landing->place));
+			return error_set(err, errno, "%s: %m",
+				temporary_place(landing->place - FIRST_TEMPORARY));
 		bytes += n;
 		offset += (uint64_t)n;
 		len -= (size_t)n;
