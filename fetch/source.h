@@ -98,7 +98,8 @@ struct source_ops {
 	int (*manifest)(struct source *source, const char *repository, const struct digest *digest,
 		struct buf *body, char **ret_type, struct cancel *cancel, struct error *err);
 	/* A blob (layer or config) from offset on.  The cancel must outlive the stream.
-	 * *ret_offset is where it really starts: offset, or 0 when that cannot be had. */
+	 * *ret_offset is where it really starts: offset, or 0 when that cannot be had.
+	 * -ERANGE: it has no byte there. */
 	int (*open_blob)(struct source *source, const char *repository,
 		const struct descriptor *blob, uint64_t offset, struct blob_stream **ret,
 		uint64_t *ret_offset, struct cancel *cancel, struct error *err);

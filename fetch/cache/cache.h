@@ -71,6 +71,9 @@ int cache_writer_append(
 	struct cache_writer *writer, const void *bytes, size_t len, struct error *err);
 /* Starts over: what was written is dropped. */
 int cache_writer_reset(struct cache_writer *writer, struct error *err);
+/* What the entry shall be called after all, when only its content tells: one begun by
+ * cache_writer_new(). */
+void cache_writer_name(struct cache_writer *writer, const struct digest *digest);
 /* The content was verified by the caller: publish. */
 int cache_writer_commit(struct cache_writer *writer, struct error *err);
 /* Without a commit before: keep_partial leaves what a later cache_writer_resume() can use. */

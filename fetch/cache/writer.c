@@ -12,6 +12,7 @@
  */
 #include "fetch/cache/internal.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -328,6 +329,12 @@ int cache_writer_reset(struct cache_writer *writer, struct error *err)
 		return disk_error(writer->cache, errno, err, "truncate");
 	writer->offset = 0;
 	return 0;
+}
+
+void cache_writer_name(struct cache_writer *writer, const struct digest *digest)
+{
+	assert(writer->dir == DIR_TMP);
+	writer->digest = *digest;
 }
 
 int cache_writer_commit(struct cache_writer *writer, struct error *err)

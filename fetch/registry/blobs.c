@@ -62,6 +62,8 @@ static int open_at(struct registry_stream *stream, uint64_t *ret_offset, struct 
 	response = http_response(transfer);
 	if (response->status != 200 && response->status != 206) {
 		rc = registry_refused(stream->registry, &get.call, transfer, NULL, err);
+		if (response->status == 416 && stream->position)
+			rc = -ERANGE;
 		http_close(transfer);
 		return rc;
 	}

@@ -21,12 +21,6 @@ static struct request make_request(struct store *store, const char *repository,
 	return (struct request){ store, repository, blob, progress, cancel };
 }
 
-/* A listed blob that is not there is a fault, not an absence. */
-static int listed(int rc)
-{
-	return rc == -ENOENT ? -EIO : rc;
-}
-
 /* --- blobs --- */
 
 static bool times_equal(const struct timespec *a, const struct timespec *b)

@@ -85,7 +85,7 @@ static int read_stream(struct document *document, struct error *err)
 {
 	const struct request *request = &document->request;
 	struct source *source = request->store->source;
-	struct blob_stream *stream;
+	CLEANUP(streamp) struct blob_stream *stream = NULL;
 	char piece[16 << 10];
 	uint64_t start;
 	ssize_t n = 0;
@@ -98,7 +98,6 @@ static int read_stream(struct document *document, struct error *err)
 		n = stream->ops->read(stream, piece, sizeof piece, err);
 		rc = n < 0 ? (int)n : append(document, piece, (size_t)n, err);
 	} while (!rc && n);
-	stream->ops->free(stream);
 	return rc;
 }
 
@@ -317,5 +316,5 @@ int store_document(struct store *store, const char *repository, const struct des
 	rc = obtain_document(&document, err);
 	if (!rc)
 		rc = give(&document, ret_bytes, ret_len, err);
-	return rc == -ENOENT ? -EIO : rc; /* it is listed: not there is a fault */
+	return listed(rc);
 }

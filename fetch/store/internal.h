@@ -4,6 +4,7 @@
  *
  * A request for files goes through these, top down:
  *	blobs.c     the calls of store.h
+ *	locate.c    the digest of a layer that has none yet
  *	obtain.c    what is there already; else one of us makes it (work.c)
  *	pass.c      one pass over the bytes: where they lie, or from the source
  *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
@@ -14,17 +15,20 @@
 #ifndef FETCH_STORE_INTERNAL_H
 #define FETCH_STORE_INTERNAL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
 #include "fetch/store/store.h"
+#include "model/cleanup.h"
 
 enum {
-	KINDS = 3,         /* of enum cache_kind */
-	PIECE = 256 << 10, /* bytes between two looks at the cancel */
-	UNCACHED_MAX = 32, /* digests whose temporary files are kept open */
-	PROOFS_MAX = 1024, /* remembered in memory; the cache has them all */
-	SEEN_MAX = 1024,   /* files remembered as verified */
+	KINDS = 3,          /* of enum cache_kind */
+	PIECE = 256 << 10,  /* bytes between two looks at the cancel */
+	UNCACHED_MAX = 32,  /* digests whose temporary files are kept open */
+	PROOFS_MAX = 1024,  /* remembered in memory; the cache has them all */
+	SEEN_MAX = 1024,    /* files remembered as verified */
+	LOCATED_MAX = 1024, /* layers whose digest was found, in memory; the cache has them all */
 };
 
 /* What is open of a blob. */
@@ -66,6 +70,13 @@ struct seen {
 	struct stat st;
 };
 
+/* A layer whose digest was found. */
+struct located {
+	struct digest key; /* of its repository and id; not set: free */
+	struct digest digest;
+	uint64_t size;
+};
+
 struct work;
 
 struct store {
@@ -83,6 +94,7 @@ struct store {
 	uint64_t uncached_used;                 /* under lock */
 	struct proof proofs[PROOFS_MAX];        /* under lock */
 	struct seen seen[SEEN_MAX];             /* under lock */
+	struct located located[LOCATED_MAX];    /* under lock */
 };
 
 void files_close(struct files *files);
@@ -95,6 +107,12 @@ static inline bool is_remote(const struct store *store)
 }
 /* A fault that says nothing about what was asked for. */
 bool is_away(int rc);
+/* A listed blob that is not there is a fault, not an absence. */
+static inline int listed(int rc)
+{
+	return rc == -ENOENT ? -EIO : rc;
+}
+void stream_free(struct blob_stream *stream);
 int check_cancel(struct cancel *cancel, struct error *err);
 /* Counts and tells about a copy that is not what its digest says. */
 void tell_mismatch(struct store *store, const struct error *why);
@@ -126,6 +144,7 @@ struct landing {
 	struct store *store;
 	enum cache_kind kind;
 	struct digest digest;
+	bool is_nameless;            /* digest only stands in for what is not known yet */
 	struct cache_writer *writer; /* NULL: a temporary file */
 	int fd;                      /* the writer's, or owned; -1: not open */
 	unsigned place;              /* of the temporary file */
@@ -136,6 +155,11 @@ struct landing {
  * A blob goes on where it was left: landing->len.  -EEXIST: complete by now. */
 int landing_open(struct landing *landing, const struct request *request, enum cache_kind kind,
 	unsigned from_place, struct error *err);
+/* For a blob whose digest is found by reading it: landing_name() comes before
+ * landing_publish().  Meanwhile it has the request's. */
+int landing_open_nameless(
+	struct landing *landing, const struct request *request, struct error *err);
+void landing_name(struct landing *landing, const struct digest *digest);
 int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err);
 int landing_reset(struct landing *landing, struct error *err);
 /* Verified: puts it where the next one finds it, and opens it among *ret. */
@@ -148,6 +172,9 @@ int pass_file(const struct request *request, struct reader *blob, bool with_inde
 	struct files *ret, struct error *err);
 int pass_fetch(
 	const struct request *request, bool with_index, struct files *ret, struct error *err);
+/* -EFBIG: so many bytes of one blob are more than fetch_limit. */
+int check_limit(const struct request *request, uint64_t bytes, struct error *err);
+CLEANUP_POINTER(streamp, struct blob_stream, stream_free)
 
 /* obtain.c */
 int store_find(struct store *store, enum cache_kind kind, const struct digest *digest,

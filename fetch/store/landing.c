@@ -43,7 +43,7 @@ static int open_in_cache(struct landing *landing, const struct request *request,
 	struct cache *cache = landing->store->cache;
 	int rc;
 
-	if (landing->kind == CACHE_BLOB)
+	if (landing->kind == CACHE_BLOB && !landing->is_nameless)
 		rc = cache_writer_resume(&landing->writer, cache, &landing->digest, &landing->len,
 			request->cancel, err);
 	else
@@ -54,21 +54,13 @@ static int open_in_cache(struct landing *landing, const struct request *request,
 	return rc;
 }
 
-int landing_open(struct landing *landing, const struct request *request, enum cache_kind kind,
-	unsigned from_place, struct error *err)
+static int open_first(struct landing *landing, const struct request *request, struct error *err)
 {
-	struct store *store = request->store;
+	struct cache *cache = landing->store->cache;
 	int rc;
 
-	*landing = (struct landing){
-		.store = store,
-		.kind = kind,
-		.digest = request->blob->digest,
-		.fd = -1,
-		.place = from_place,
-	};
-	if (!from_place && store->cache &&
-		(kind != CACHE_BLOB || cache_fits(store->cache, request->blob->size))) {
+	if (!landing->place && cache &&
+		(landing->kind != CACHE_BLOB || cache_fits(cache, request->blob->size))) {
 		rc = open_in_cache(landing, request, err);
 		if (!rc || is_final(rc))
 			return rc;
@@ -76,6 +68,38 @@ int landing_open(struct landing *landing, const struct request *request, enum ca
 	if (!landing->place)
 		landing->place = FIRST_TEMPORARY;
 	return open_from_place(landing, err);
+}
+
+int landing_open(struct landing *landing, const struct request *request, enum cache_kind kind,
+	unsigned from_place, struct error *err)
+{
+	*landing = (struct landing){
+		.store = request->store,
+		.kind = kind,
+		.digest = request->blob->digest,
+		.fd = -1,
+		.place = from_place,
+	};
+	return open_first(landing, request, err);
+}
+
+int landing_open_nameless(struct landing *landing, const struct request *request, struct error *err)
+{
+	*landing = (struct landing){
+		.store = request->store,
+		.kind = CACHE_BLOB,
+		.digest = request->blob->digest,
+		.is_nameless = true,
+		.fd = -1,
+	};
+	return open_first(landing, request, err);
+}
+
+void landing_name(struct landing *landing, const struct digest *digest)
+{
+	landing->digest = *digest;
+	if (landing->writer)
+		cache_writer_name(landing->writer, digest);
 }
 
 static int write_piece(struct landing *landing, const char *bytes, size_t len, struct error *err)

@@ -74,7 +74,7 @@ static int open_local(const struct request *request, struct reader **ret, struct
 	int rc = source->ops->open_reader(source, &blob->digest, &found, err);
 
 	if (rc)
-		return rc == -ENOENT ? -EIO : rc; /* it is listed: not there is a fault */
+		return listed(rc);
 	if (blob->size == DESCRIPTOR_SIZE_UNKNOWN || found->size == blob->size) {
 		*ret = TAKE(found);
 		return 0;

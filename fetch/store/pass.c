@@ -25,6 +25,7 @@
 
 struct pass {
 	const struct request *request;
+	uint64_t size; /* of the blob, or DESCRIPTOR_SIZE_UNKNOWN */
 	bool with_index;
 	unsigned place;          /* landing_open()'s, for index and spool */
 	bool place_failed;       /* they could not be written there */
@@ -48,9 +49,11 @@ static int give_spool(void *context, struct error *err)
 	return pass->spool.fd;
 }
 
-static void pass_init(struct pass *pass, const struct request *request, bool with_index)
+static void pass_init(
+	struct pass *pass, const struct request *request, uint64_t size, bool with_index)
 {
 	*pass = (struct pass){ .request = request,
+		.size = size,
 		.with_index = with_index,
 		.index = LANDING_NONE,
 		.spool = LANDING_NONE };
@@ -82,7 +85,7 @@ static int check_begin(struct pass *pass, struct error *err)
 	if (request->progress) {
 		atomic_store(&request->progress->done, 0);
 		atomic_store(&request->progress->total,
-			blob->size == DESCRIPTOR_SIZE_UNKNOWN ? 0 : blob->size);
+			pass->size == DESCRIPTOR_SIZE_UNKNOWN ? 0 : pass->size);
 	}
 	if (!pass->piece)
 		pass->piece = malloc(PIECE);
@@ -92,7 +95,7 @@ static int check_begin(struct pass *pass, struct error *err)
 		return hasher_new(&pass->hasher, blob->digest.algorithm, err);
 	rc = landing_open(&pass->index, request, CACHE_INDEX, pass->place, err);
 	if (!rc)
-		rc = indexer_new(&pass->indexer, &blob->digest, blob->size, give_spool, pass, err);
+		rc = indexer_new(&pass->indexer, &blob->digest, pass->size, give_spool, pass, err);
 	if (!rc)
 		indexer_set_cancel(pass->indexer, request->cancel);
 	return rc;
@@ -108,12 +111,11 @@ static int judge(struct pass *pass, int rc)
 static int check_feed(struct pass *pass, const void *bytes, size_t len, struct error *err)
 {
 	const struct request *request = pass->request;
-	const struct descriptor *blob = request->blob;
 	int rc;
 
-	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && len > blob->size - pass->fed)
+	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && len > pass->size - pass->fed)
 		return error_set(
-			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", blob->size);
+			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", pass->size);
 	rc = pass->indexer ? judge(pass, indexer_feed(pass->indexer, bytes, len, err))
 			   : hasher_update(pass->hasher, bytes, len, err);
 	if (rc)
@@ -131,10 +133,10 @@ static int check_hash(struct pass *pass, struct error *err)
 	struct digest digest;
 	int rc;
 
-	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && pass->fed != blob->size)
+	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && pass->fed != pass->size)
 		return error_set(err, EBADMSG,
 			"%" PRIu64 " bytes, not the %" PRIu64 " it should have", pass->fed,
-			blob->size);
+			pass->size);
 	rc = hasher_final(pass->hasher, &digest, err);
 	if (rc || digest_equal(&digest, &blob->digest))
 		return rc;
@@ -193,10 +195,11 @@ static int feed_file(struct pass *pass, struct reader *file, uint64_t len, struc
 int pass_file(const struct request *request, struct reader *blob, bool with_index,
 	struct files *ret, struct error *err)
 {
+	uint64_t told = request->blob->size;
 	CLEANUP(pass_release) struct pass pass;
 	int rc;
 
-	pass_init(&pass, request, with_index);
+	pass_init(&pass, request, told == DESCRIPTOR_SIZE_UNKNOWN ? blob->size : told, with_index);
 	do {
 		check_release(&pass);
 		rc = check_begin(&pass, err);
@@ -213,7 +216,7 @@ int pass_file(const struct request *request, struct reader *blob, bool with_inde
 
 /* --- from the source --- */
 
-static int check_limit(const struct request *request, uint64_t bytes, struct error *err)
+int check_limit(const struct request *request, uint64_t bytes, struct error *err)
 {
 	uint64_t limit = request->store->fetch_limit;
 
@@ -226,7 +229,7 @@ static int check_limit(const struct request *request, uint64_t bytes, struct err
 static int take_piece(struct pass *pass, struct landing *landing, const char *bytes, size_t len,
 	struct error *err)
 {
-	uint64_t size = pass->request->blob->size;
+	uint64_t size = pass->size;
 	int rc = check_limit(pass->request, landing->len + len, err);
 
 	if (!rc && size != DESCRIPTOR_SIZE_UNKNOWN && len > size - landing->len)
@@ -237,10 +240,11 @@ static int take_piece(struct pass *pass, struct landing *landing, const char *by
 	return rc ? rc : check_feed(pass, bytes, len, err);
 }
 
-static void stream_freep(struct blob_stream **stream)
+/* Where nobody told the size, all of it may have landed: there is nothing behind its end that
+ * could be asked for, so the last byte is fetched once more. */
+static uint64_t where_to_go_on(const struct pass *pass, const struct landing *landing)
 {
-	if (*stream)
-		(*stream)->ops->free(*stream);
+	return landing->len - (landing->len && pass->size == DESCRIPTOR_SIZE_UNKNOWN);
 }
 
 /* Fetches what the landing lacks. */
@@ -248,19 +252,18 @@ static int feed_stream(struct pass *pass, struct landing *landing, struct error 
 {
 	const struct request *request = pass->request;
 	struct source *source = request->store->source;
-	CLEANUP(stream_freep) struct blob_stream *stream = NULL;
-	uint64_t start = 0, skip = 0;
+	CLEANUP(streamp) struct blob_stream *stream = NULL;
+	uint64_t from = where_to_go_on(pass, landing), start = 0, skip;
 	int rc;
 
-	rc = source->ops->open_blob(source, request->repository, request->blob, landing->len,
-		&stream, &start, request->cancel, err);
+	rc = source->ops->open_blob(source, request->repository, request->blob, from, &stream,
+		&start, request->cancel, err);
 	if (rc)
-		return rc;
-	if (start == 0)
-		skip = landing->len; /* it cannot start in the middle: pass over what we have */
-	else if (start != landing->len)
+		return rc == -ERANGE ? -EBADMSG : rc; /* what landed is more than there is */
+	if (start && start != from)
 		return error_set(err, EPROTO, "the source starts at %" PRIu64 ", not at %" PRIu64,
-			start, landing->len);
+			start, from);
+	skip = landing->len - start; /* from 0 when it cannot start in the middle */
 	while (!rc) {
 		ssize_t n = stream->ops->read(stream, pass->piece, PIECE, err);
 		size_t skipped;
@@ -291,7 +294,7 @@ static int feed_landed(struct pass *pass, const struct landing *landing, struct 
 static int feed_all(struct pass *pass, struct landing *landing, struct error *err)
 {
 	const struct request *request = pass->request;
-	bool is_whole = landing->len == request->blob->size;
+	bool is_whole = landing->len == pass->size;
 	int rc = 0;
 
 	if (is_whole && !access_is_proven(request))
@@ -303,13 +306,12 @@ static int feed_all(struct pass *pass, struct landing *landing, struct error *er
 	return rc;
 }
 
-/* Only where the size says how much is missing is there anything to go on with. */
 static int begin_landing(struct landing *landing, const struct request *request, struct error *err)
 {
 	uint64_t size = request->blob->size;
 	int rc = landing_open(landing, request, CACHE_BLOB, 0, err);
 
-	if (!rc && landing->len && (size == DESCRIPTOR_SIZE_UNKNOWN || landing->len > size))
+	if (!rc && size != DESCRIPTOR_SIZE_UNKNOWN && landing->len > size)
 		rc = landing_reset(landing, err);
 	return rc;
 }
@@ -360,7 +362,7 @@ int pass_fetch(const struct request *request, bool with_index, struct files *ret
 	struct stat st;
 	int rc;
 
-	pass_init(&pass, request, with_index);
+	pass_init(&pass, request, request->blob->size, with_index);
 	err = err ? err : &local; /* it is also logged */
 	rc = check_limit(request, request->blob->size, err);
 	if (rc)

@@ -91,6 +91,11 @@ bool is_away(int rc)
 	return rc == -EHOSTUNREACH || rc == -ETIMEDOUT || rc == -EIO;
 }
 
+void stream_free(struct blob_stream *stream)
+{
+	stream->ops->free(stream);
+}
+
 int check_cancel(struct cancel *cancel, struct error *err)
 {
 	return cancel_is_set(cancel) ? error_set(err, EINTR, "interrupted") : 0;

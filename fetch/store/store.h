@@ -72,6 +72,13 @@ void stored_blob_release(struct stored_blob *blob);
 /* False when the local file was touched since the blob was verified. */
 bool stored_blob_is_intact(const struct stored_blob *blob);
 
+/* Finds the digest and the size of a layer that has nothing but a layer_id, by reading it once;
+ * *ret becomes a copy of its descriptor with both.  A registry's layer enters the cache by that,
+ * and what was found is remembered there. */
+int store_locate(struct store *store, const char *repository, const struct descriptor *layer,
+	struct descriptor *ret, struct progress *progress, struct cancel *cancel,
+	struct error *err);
+
 /* A layer's index, made if there is none: one pass over the blob, which a registry's
  * layer enters the cache by as well. */
 int store_layer(struct store *store, const char *repository, const struct descriptor *blob,

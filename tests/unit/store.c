@@ -36,6 +36,7 @@ enum {
 };
 
 #define TAR_TYPE      "application/vnd.oci.image.layer.v1.tar"
+#define LAYER_ID      "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef"
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 
 /* --- bytes --- */
@@ -79,7 +80,7 @@ struct fake {
 	struct reader *archive;  /* is_local: the file that the blob lies in, */
 	uint64_t archive_offset; /* from here on */
 	/* How it misbehaves; guarded by nobody: set before the threads start. */
-	bool ignores_offset;
+	bool ignores_offset, is_unsized;
 	int open_rc, prove_rc, names_rc;
 	size_t cut_at; /* streams fail there with -EIO, as long as cuts are left */
 	unsigned cuts;
@@ -88,7 +89,8 @@ struct fake {
 	_Atomic unsigned hangs; /* streams that hang until they are cancelled */
 	_Atomic unsigned hanging;
 	/* What it was asked. */
-	_Atomic unsigned opens, proves, manifests, lists;
+	_Atomic unsigned opens, proves, manifests, lists, layers;
+	const char *layer_id; /* of the blob opened last */
 	_Atomic uint64_t sent;
 };
 
@@ -155,10 +157,13 @@ static int fake_open_blob(struct source *source, const char *repository,
 
 	(void)repository;
 	fake->opens++;
+	fake->layer_id = blob->layer_id;
 	if (fake->open_rc)
 		return error_set(err, -fake->open_rc, "as told");
 	if (!digest_equal(&blob->digest, &fake->blob.digest))
 		return error_set(err, ENOENT, "no such blob");
+	if (offset && offset >= fake->blob.size)
+		return error_set(err, ERANGE, "nothing behind the end");
 	stream = calloc(1, sizeof *stream);
 	assert_non_null(stream);
 	*ret_offset = fake->ignores_offset ? 0 : offset;
@@ -172,6 +177,19 @@ static int fake_open_blob(struct source *source, const char *repository,
 	fake->cuts -= stream->is_cut;
 	*ret = &stream->base;
 	return 0;
+}
+
+static int fake_open_layer(struct source *source, const char *repository, const char *layer_id,
+	struct blob_stream **ret, struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+	uint64_t start;
+
+	if (strcmp(layer_id, LAYER_ID) != 0)
+		return error_set(err, ENOENT, "no such layer");
+	fake->layers++;
+	fake->opens--; /* counted apart */
+	return fake_open_blob(source, repository, &fake->blob, 0, ret, &start, cancel, err);
 }
 
 static int fake_manifest(struct source *source, const char *repository, const struct digest *digest,
@@ -279,6 +297,7 @@ static const struct source_ops fake_ops = {
 	.manifest = fake_manifest,
 	.open_blob = fake_open_blob,
 	.open_reader = fake_open_reader,
+	.open_layer = fake_open_layer,
 	.prove = fake_prove,
 	.identity = fake_identity,
 	.free = fake_free,
@@ -400,11 +419,22 @@ static void flip(const char *path, off_t offset)
 	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
 }
 
+/* The blob's descriptor, as far as its image says it. */
+static struct descriptor as_listed(const struct bench *bench)
+{
+	struct descriptor blob = bench->fake.blob;
+
+	if (bench->fake.is_unsized)
+		blob.size = DESCRIPTOR_SIZE_UNKNOWN;
+	return blob;
+}
+
 static int get_layer(struct bench *bench)
 {
+	const struct descriptor blob = as_listed(bench);
 	struct error err = { "" };
 	struct layer *layer;
-	int rc = store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, &err);
+	int rc = store_layer(bench->store, "repo", &blob, &layer, NULL, NULL, &err);
 
 	if (rc) {
 		assert_true(*err.text);
@@ -430,9 +460,10 @@ static void assert_blob(const struct bench *bench, struct reader *blob)
 
 static int get_blob(struct bench *bench)
 {
+	const struct descriptor listed = as_listed(bench);
 	struct error err = { "" };
 	struct stored_blob blob;
-	int rc = store_blob(bench->store, "repo", &bench->fake.blob, &blob, NULL, NULL, &err);
+	int rc = store_blob(bench->store, "repo", &listed, &blob, NULL, NULL, &err);
 
 	if (rc) {
 		assert_true(*err.text);
@@ -447,15 +478,15 @@ static int get_blob(struct bench *bench)
 
 static int get_files(struct bench *bench)
 {
+	const struct descriptor listed = as_listed(bench);
 	struct layer *layer;
 	CLEANUP(readerp) struct reader *blob = NULL;
 	int spool_fd = -1, rc;
 	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
 
-	assert_int_equal(
-		store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, NULL), 0);
+	assert_int_equal(store_layer(bench->store, "repo", &listed, &layer, NULL, NULL, NULL), 0);
 	rc = store_layer_files(
-		bench->store, "repo", &bench->fake.blob, layer, &blob, &spool_fd, NULL, NULL, NULL);
+		bench->store, "repo", &listed, layer, &blob, &spool_fd, NULL, NULL, NULL);
 	if (!rc) {
 		assert_blob(bench, blob);
 		assert_int_equal(spool_fd >= 0, layer->needs_spool);
@@ -817,6 +848,223 @@ static void a_limit_is_kept_without_a_size(void **state)
 	assert_int_equal(store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), 0);
 	assert_blob(bench, stored.bytes);
 	stored_blob_release(&stored);
+}
+
+/* --- sizes that nobody told --- */
+
+static void without_a_size_a_layer_is_fetched_once(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->fake.is_unsized = true;
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	remount(bench);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 1);
+	assert_int_equal(bench->fake.sent, bench->fake.blob.size);
+}
+
+static const struct unsized_case {
+	const char *name;
+	size_t partial; /* bytes that landed before */
+	off_t rotten;   /* where a bit of them is wrong, 0: nowhere */
+	bool ignores_offset;
+	unsigned opens;
+	uint64_t sent_less; /* than the blob's size; not looked at when it is 0 */
+	unsigned verify_failures;
+} unsized_cases[] = {
+	{ "without a size, a partial is resumed", MIB, 0, false, 1, MIB - 1, 0 },
+	{ "without a size, a partial where there are no ranges", MIB, 0, true, 1, 0, 0 },
+	{ "without a size, a partial of one byte", 1, 0, false, 1, 0, 0 },
+	{ "without a size, a whole partial", FILE_LEN + 3 * BLOCK, 0, false, 1,
+		FILE_LEN + 3 * BLOCK - 1, 0 },
+	{ "without a size, a partial that is too long", FILE_LEN + 3 * BLOCK + 2, 0, false, 2, 0,
+		1 },
+	{ "without a size, a rotten partial", MIB, 1000, false, 2, 0, 1 },
+};
+
+static void unsized_row(void **state)
+{
+	const struct unsized_case *c = *state;
+	struct bench *bench;
+	void *made;
+	int fd;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	bench->fake.is_unsized = true;
+	bench->fake.ignores_offset = c->ignores_offset;
+	fd = open(in_cache(bench, "partial"), O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	assert_true(write(fd, bench->fake.bytes,
+			    c->partial < bench->fake.blob.size ? c->partial
+							       : bench->fake.blob.size) > 0);
+	assert_int_equal(ftruncate(fd, (off_t)c->partial), 0);
+	closep(&fd);
+	if (c->rotten)
+		flip(in_cache(bench, "partial"), c->rotten);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, c->opens);
+	if (c->sent_less)
+		assert_int_equal(bench->fake.sent, bench->fake.blob.size - c->sent_less);
+	assert_int_equal(bench->observer.counters.verify_failures, c->verify_failures);
+	(void)teardown(&made);
+}
+
+/* --- layers without a digest --- */
+
+static int locate(struct bench *bench, const char *id, struct cancel *cancel)
+{
+	const struct descriptor layer = { .media_type = (char *)TAR_TYPE,
+		.size = DESCRIPTOR_SIZE_UNKNOWN,
+		.layer_id = (char *)id };
+	struct descriptor found = { 0 };
+	struct error err = { "" };
+	int rc = store_locate(bench->store, "repo", &layer, &found, NULL, cancel, &err);
+
+	if (rc) {
+		assert_true(*err.text);
+		return rc;
+	}
+	assert_true(digest_equal(&found.digest, &bench->fake.blob.digest));
+	assert_int_equal(found.size, bench->fake.blob.size);
+	assert_string_equal(found.layer_id, id);
+	assert_string_equal(found.media_type, TAR_TYPE);
+	descriptor_release(&found);
+	return 0;
+}
+
+static void see_names(struct bench *bench)
+{
+	struct name_list list = { NULL, 0 };
+
+	assert_int_equal(store_tags(bench->store, "repo", &list, NULL, NULL), 0);
+	name_list_release(&list);
+}
+
+static void a_layer_without_a_digest_is_read_once(void **state)
+{
+	struct bench *bench = *state;
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_true(is_cached(bench, "blobs/sha256"));
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.layers, 1);
+	assert_int_equal(bench->fake.opens, 0);
+	assert_int_equal(bench->fake.proves, 0);
+	assert_int_equal(bench->fake.sent, bench->fake.blob.size);
+	assert_int_equal(locate(bench, LAYER_ID "0", NULL), -EIO);
+	assert_int_equal(bench->warnings, 0);
+}
+
+static void what_was_located_is_remembered_for_those_who_see_names(void **state)
+{
+	struct bench *bench = *state;
+
+	see_names(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(bench->fake.layers, 1);
+	bench->fake.identity = "you";
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(bench->fake.layers, 2);
+	bench->config.offline = true;
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), -ENETUNREACH);
+	bench->fake.identity = "me";
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(bench->fake.layers, 2);
+	assert_int_equal(bench->fake.opens, 0);
+}
+
+/* A source that knows layers by their ids alone must be told the id whenever it is asked. */
+static void an_evicted_layer_is_asked_for_with_its_id(void **state)
+{
+	struct bench *bench = *state;
+	struct descriptor layer;
+	struct layer *made;
+
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	layer = bench->fake.blob;
+	layer.layer_id = (char *)LAYER_ID;
+	assert_int_equal(store_layer(bench->store, "repo", &layer, &made, NULL, NULL, NULL), 0);
+	layer_free(made);
+	assert_string_equal(bench->fake.layer_id, LAYER_ID);
+	assert_int_equal(bench->fake.opens, 1);
+}
+
+static void a_layer_without_a_digest_can_fail(void **state)
+{
+	struct bench *bench = *state;
+	struct cancel cancel;
+
+	bench->fake.cuts = 1;
+	bench->fake.cut_at = MIB;
+	assert_int_equal(locate(bench, LAYER_ID, NULL), -EIO);
+	bench->fake.open_rc = -EACCES;
+	assert_int_equal(locate(bench, LAYER_ID, NULL), -EACCES);
+	bench->fake.open_rc = 0;
+	cancel_init(&cancel);
+	cancel_set(&cancel);
+	assert_int_equal(locate(bench, LAYER_ID, &cancel), -EINTR);
+	cancel_release(&cancel);
+	bench->config.fetch_limit = MIB;
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), -EFBIG);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	bench->config.fetch_limit = 0;
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+}
+
+static void a_layer_without_a_digest_needs_no_cache(void **state)
+{
+	struct bench *bench = *state;
+	struct cache *cache = bench->cache;
+
+	bench->cache = NULL;
+	remount(bench);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(bench->fake.layers, 1);
+	assert_int_equal(bench->fake.opens, 0);
+	bench->cache = cache;
+}
+
+static void *ask_location(void *context)
+{
+	struct asker *asker = context;
+
+	asker->rc = locate(asker->bench, LAYER_ID, NULL);
+	return NULL;
+}
+
+static void many_askers_locate_once(void **state)
+{
+	static struct asker askers[ASKERS];
+	struct bench *bench = *state;
+
+	for (size_t i = 0; i < ASKERS; i++) {
+		askers[i].bench = bench;
+		assert_int_equal(
+			pthread_create(&askers[i].thread, NULL, ask_location, &askers[i]), 0);
+	}
+	for (size_t i = 0; i < ASKERS; i++) {
+		assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+		assert_int_equal(askers[i].rc, 0);
+	}
+	assert_int_equal(bench->fake.layers, 1);
 }
 
 /* --- who may read --- */
@@ -1438,6 +1686,38 @@ static void blobs_lie_in_archives(void **state)
 	assert_int_equal(get_blob(bench), -EBADMSG);
 }
 
+static void the_size_of_a_local_blob_is_what_it_is(void **state)
+{
+	struct bench *bench = *state;
+	struct progress progress = { 0 };
+	struct descriptor blob;
+	struct layer *layer;
+	char path[512];
+
+	bench->fake.is_unsized = true;
+	blob = as_listed(bench);
+	go_archive(bench, path, sizeof path);
+	assert_int_equal(
+		store_layer(bench->store, "repo", &blob, &layer, &progress, NULL, NULL), 0);
+	layer_free(layer);
+	assert_int_equal(progress.total, bench->fake.blob.size);
+	assert_int_equal(progress.done, bench->fake.blob.size);
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(get_blob(bench), 0);
+}
+
+static void local_layers_are_located_where_they_lie(void **state)
+{
+	struct bench *bench = *state;
+	char path[512];
+
+	go_archive(bench, path, sizeof path);
+	assert_int_equal(locate(bench, LAYER_ID, NULL), 0);
+	assert_false(is_cached(bench, "blobs/sha256"));
+	assert_int_equal(get_files(bench), 0);
+	assert_int_equal(locate(bench, LAYER_ID "0", NULL), -EIO);
+}
+
 #define BENCHED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define ROWS(table, fn)                                                                            \
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
@@ -1486,14 +1766,25 @@ int main(void)
 		BENCHED(a_wrong_local_blob_has_no_index),
 		BENCHED(local_layers_work_without_a_cache),
 		BENCHED(blobs_lie_in_archives),
+		BENCHED(the_size_of_a_local_blob_is_what_it_is),
+		BENCHED(local_layers_are_located_where_they_lie),
+		BENCHED(without_a_size_a_layer_is_fetched_once),
+		BENCHED(a_layer_without_a_digest_is_read_once),
+		BENCHED(what_was_located_is_remembered_for_those_who_see_names),
+		BENCHED(an_evicted_layer_is_asked_for_with_its_id),
+		BENCHED(a_layer_without_a_digest_can_fail),
+		BENCHED(a_layer_without_a_digest_needs_no_cache),
+		BENCHED(many_askers_locate_once),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
-				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases)];
+				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases) +
+				ARRAY_SIZE(unsized_cases)];
 	size_t n = ARRAY_SIZE(benched);
 
 	memcpy(tests, benched, sizeof benched);
 	ROWS(fault_cases, fault_row);
 	ROWS(document_cases, document_row);
 	ROWS(away_cases, away_row);
+	ROWS(unsized_cases, unsized_row);
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
