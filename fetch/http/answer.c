@@ -147,7 +147,11 @@ static bool fill_response(struct http_transfer *t)
 	response->location = TAKE(t->head.location);
 	response->links = TAKE(t->head.links.values);
 	response->challenges = TAKE(t->head.challenges.values);
+	response->docker_tokens = TAKE(t->head.docker_tokens.values);
+	response->docker_endpoints = TAKE(t->head.docker_endpoints.values);
+	response->docker_standalone = TAKE(t->head.docker_standalone);
 	t->head.links.count = t->head.challenges.count = 0;
+	t->head.docker_tokens.count = t->head.docker_endpoints.count = 0;
 	response->final_url = strdup(t->url);
 	response->has_length = t->end != UINT64_MAX || t->method == HTTP_HEAD;
 	response->length = t->end - t->base;
@@ -212,10 +216,20 @@ static void take_body(struct http_transfer *t)
 		publish(t);
 }
 
+/* Those that memory does not suffice for are not sent again, that is all. */
+static void take_cookies(struct http_transfer *t)
+{
+	if (!t->http->config.keeps_cookies || t->hops)
+		return;
+	for (size_t i = 0; i < t->head.cookies.count; i++)
+		(void)cookies_take(&t->http->cookies, t->origin, t->head.cookies.values[i]);
+}
+
 void answer_decide(struct http_transfer *t)
 {
 	long status = t->head.status;
 
+	take_cookies(t);
 	if (is_redirect(status) && t->head.location && !t->no_redirects && t->method != HTTP_POST) {
 		t->plan = PLAN_REDIRECT;
 	} else if (is_passing(status) && transfer_may_retry(t, PATIENCE_FULL)) {
@@ -245,6 +259,9 @@ void response_release(struct http_response *response)
 	free(response->location);
 	strings_release(response->links);
 	strings_release(response->challenges);
+	strings_release(response->docker_tokens);
+	strings_release(response->docker_endpoints);
+	free(response->docker_standalone);
 	free(response->final_url);
 	*response = (struct http_response){ 0 };
 }

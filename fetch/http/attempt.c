@@ -22,6 +22,11 @@ bool attempt_is_own_origin(const struct http_transfer *t)
 	return !strcmp(t->origin, t->first_origin);
 }
 
+static bool may_send_secrets(const struct http_transfer *t)
+{
+	return attempt_is_own_origin(t) && !(t->hops && t->no_secrets_on_redirects);
+}
+
 /* A blank line ends a section; 1xx answers are sections of their own. */
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
@@ -148,7 +153,7 @@ static void set_tls(struct http_transfer *t)
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->config.verify_tls ? 2L : 0L);
 	set_text(easy, CURLOPT_CAINFO, http->ca_file);
 	set_text(easy, CURLOPT_CAPATH, http->ca_path);
-	if (!attempt_is_own_origin(t)) /* a client certificate is a credential */
+	if (t->is_elsewhere || !may_send_secrets(t)) /* a client certificate is a credential */
 		return;
 	set_text(easy, CURLOPT_SSLCERT, http->client_cert);
 	set_text(easy, CURLOPT_SSLKEY, http->client_key);
@@ -160,13 +165,26 @@ static void set_proxy(struct http_transfer *t)
 {
 	const struct http *http = t->http;
 
-	if (http->proxy)
+	if (http->unix_socket)
+		set_text(t->easy, CURLOPT_PROXY, "");
+	else if (http->proxy)
 		set_text(t->easy, CURLOPT_PROXY, http->proxy);
 	else if (http_host_is_loopback(strstr(t->origin, "://") + 3))
 		set_text(t->easy, CURLOPT_PROXY, "");
 	else if (!http_url_is_https(t->origin))
 		set_text(t->easy, CURLOPT_PROXY, http->plain_proxy);
 	(void)curl_easy_setopt(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+static void set_cookies(struct http_transfer *t)
+{
+	CLEANUP(buf_release) struct buf line = { .max = HTTP_HEADERS_MAX };
+
+	if (!t->http->cookies || t->hops)
+		return;
+	cookies_write(t->http->cookies, t->origin, &line);
+	if (!buf_status(&line)) /* libcurl copies it */
+		set_text(t->easy, CURLOPT_COOKIE, line.data);
 }
 
 static void set_method(struct http_transfer *t)
@@ -239,8 +257,10 @@ static void set_up(struct http_transfer *t)
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
 	set_text(easy, CURLOPT_USERAGENT, http->user_agent);
-	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
-		attempt_is_own_origin(t) ? t->headers : t->foreign_headers);
+	(void)curl_easy_setopt(
+		easy, CURLOPT_HTTPHEADER, may_send_secrets(t) ? t->headers : t->foreign_headers);
+	set_text(easy, CURLOPT_UNIX_SOCKET_PATH, http->unix_socket);
+	set_cookies(t);
 	set_tls(t);
 	set_proxy(t);
 	set_method(t);

@@ -27,6 +27,7 @@ static const struct {
 	{ "Location", offsetof(struct head, location) },
 	{ "Retry-After", offsetof(struct head, retry_after) },
 	{ "Transfer-Encoding", offsetof(struct head, transfer_encoding) },
+	{ "X-Docker-Registry-Standalone", offsetof(struct head, docker_standalone) },
 };
 
 static const struct {
@@ -35,6 +36,9 @@ static const struct {
 } listed_headers[] = {
 	{ "Link", offsetof(struct head, links) },
 	{ "WWW-Authenticate", offsetof(struct head, challenges) },
+	{ "Set-Cookie", offsetof(struct head, cookies) },
+	{ "X-Docker-Token", offsetof(struct head, docker_tokens) },
+	{ "X-Docker-Endpoints", offsetof(struct head, docker_endpoints) },
 };
 
 static bool is_blank(char c)
@@ -160,8 +164,8 @@ void head_release(struct head *head)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(single_headers); i++)
 		free(*(char **)((char *)head + single_headers[i].offset));
-	list_release(&head->links);
-	list_release(&head->challenges);
+	for (size_t i = 0; i < ARRAY_SIZE(listed_headers); i++)
+		list_release((void *)((char *)head + listed_headers[i].offset));
 	*head = (struct head){ 0 };
 }
 

@@ -295,7 +295,8 @@ static int copy_config(struct http *http, const struct http_config *config)
 		copy_text(&http->ca_file, from_environment(config->ca_file, "SSL_CERT_FILE")) ||
 		copy_text(&http->ca_path, from_environment(config->ca_path, "SSL_CERT_DIR")) ||
 		copy_text(&http->client_cert, config->client_cert) ||
-		copy_text(&http->client_key, config->client_key))
+		copy_text(&http->client_key, config->client_key) ||
+		copy_text(&http->unix_socket, config->unix_socket))
 		return -ENOMEM;
 	if (getenv("http_proxy"))
 		return 0;
@@ -329,6 +330,8 @@ static void release(struct http *http)
 	free(http->client_cert);
 	free(http->client_key);
 	free(http->plain_proxy);
+	free(http->unix_socket);
+	cookies_free(http->cookies);
 	free(http);
 }
 

@@ -12,7 +12,8 @@
  * from the last byte when the server allows it.
  *
  * Headers marked secret go only to the origin (scheme, host, port) of the
- * first URL.  Nothing is decoded: Accept-Encoding is identity and a
+ * first URL.  Cookies are kept when asked for, each for the origin that set it, and
+ * never sent or taken behind a redirect.  Nothing is decoded: Accept-Encoding is identity and a
  * Content-Encoding is refused (-EPROTO).
  *
  * Thread-safe.  Errors: -EHOSTUNREACH (DNS, refused, no route), -ETIMEDOUT,
@@ -55,6 +56,8 @@ struct http_config {
 	unsigned stall_timeout_ms; /* without a byte for so long: the attempt has failed */
 	unsigned retries;          /* further attempts after the first */
 	unsigned max_connections;  /* per host */
+	const char *unix_socket;   /* or NULL: all requests go there, without proxy and TLS */
+	bool keeps_cookies;        /* for as long as this lives */
 };
 
 struct http;
@@ -76,12 +79,14 @@ struct http_request {
 	const char *url;
 	const struct http_header *headers;
 	size_t header_count;
-	const char *form;      /* POST: x-www-form-urlencoded body */
-	uint64_t range_offset; /* GET: bytes=offset- ; 0 and no length: no Range is sent */
-	uint64_t range_len;    /* 0: to the end */
-	bool may_resume;       /* a broken body may be continued: content does not change */
-	bool no_redirects;     /* hand 3xx to the caller */
-	bool no_retries;       /* one attempt: the caller has another way to try */
+	const char *form;             /* POST: x-www-form-urlencoded body */
+	uint64_t range_offset;        /* GET: bytes=offset- ; 0 and no length: no Range is sent */
+	uint64_t range_len;           /* 0: to the end */
+	bool may_resume;              /* a broken body may be continued: content does not change */
+	bool no_redirects;            /* hand 3xx to the caller */
+	bool no_retries;              /* one attempt: the caller has another way to try */
+	bool no_secrets_on_redirects; /* not even within the origin */
+	bool is_elsewhere;            /* not the configured host: no client certificate */
 };
 
 /* What is known when the headers are complete. */
@@ -92,7 +97,10 @@ struct http_response {
 	char *location;       /* or NULL */
 	char **links;         /* each Link header, NULL-terminated; or NULL */
 	char **challenges;    /* each WWW-Authenticate header, or NULL */
-	char *final_url;      /* after redirects */
+	/* Of the V1 protocol: each X-Docker-Token and X-Docker-Endpoints header, or NULL. */
+	char **docker_tokens, **docker_endpoints;
+	char *docker_standalone; /* X-Docker-Registry-Standalone, or NULL */
+	char *final_url;         /* after redirects */
 	bool has_length;
 	uint64_t length;      /* of this body */
 	uint64_t range_start; /* 206: from Content-Range, as it was asked for; else 0 */

@@ -31,6 +31,8 @@ enum {
 	HTTP_BACKOFF_MS = 500,        /* before the first retry; doubles */
 	HTTP_BACKOFF_MAX_MS = 30000,
 	HTTP_PROGRESS_MIN = 64 << 10, /* bytes that make up for earlier failures */
+	HTTP_COOKIES_MAX = 64,        /* kept in all; RFC 6265 6.1 asks for 50 a domain */
+	HTTP_COOKIE_MAX = 4096,       /* bytes of a name and its value, by the same */
 };
 
 /* head.c: an answer's header section, from its bytes. */
@@ -43,8 +45,8 @@ struct head {
 	long status;
 	/* First occurrences, or NULL. */
 	char *content_type, *content_digest, *content_encoding, *content_length, *content_range;
-	char *date, *location, *retry_after, *transfer_encoding;
-	struct header_list links, challenges;
+	char *date, *location, *retry_after, *transfer_encoding, *docker_standalone;
+	struct header_list links, challenges, cookies, docker_tokens, docker_endpoints;
 };
 
 /* Takes the lines of one section, status line first. */
@@ -70,6 +72,18 @@ int url_origin(char **ret, const char *url, struct error *err);
 void make_printable(char *text);
 struct sockaddr;
 bool address_is_internal(const struct sockaddr *address);
+
+/* cookies.c: what servers asked to be told again; the http thread's own. */
+struct cookie {
+	struct cookie *next;
+	char *origin, *pair; /* "name=value" */
+};
+
+/* Takes one Set-Cookie value.  -ENOMEM; what is no cookie is ignored. */
+int cookies_take(struct cookie **jar, const char *origin, const char *value);
+/* "a=1; b=2" for the origin, appended; a failure is the buf's status. */
+void cookies_write(const struct cookie *jar, const char *origin, struct buf *ret);
+void cookies_free(struct cookie *jar);
 
 /* ring.c: bytes between the thread and the reader. */
 struct ring {
@@ -117,7 +131,7 @@ struct http_transfer {
 	struct curl_slist *headers, *foreign_headers; /* all of them; without the secret ones */
 	char *form;
 	uint64_t range_offset, range_len;
-	bool may_resume, no_redirects, no_retries;
+	bool may_resume, no_redirects, no_retries, no_secrets_on_redirects, is_elsewhere;
 	bool is_whole; /* the head is held back until the body is here, or fills the ring */
 	struct cancel *cancel;
 
@@ -172,6 +186,7 @@ struct http {
 	struct http_config config;
 	char *proxy, *user_agent, *ca_file, *ca_path, *client_cert, *client_key;
 	char *plain_proxy; /* $HTTP_PROXY, which libcurl does not look at */
+	char *unix_socket;
 	struct observer *observer;
 	CURLM *multi;
 	pthread_t thread;
@@ -180,7 +195,8 @@ struct http {
 	bool is_stopping;            /* under lock */
 	struct http_transfer *poked; /* under lock: want the thread's attention */
 
-	struct http_transfer *transfers; /* the thread's own */
+	struct http_transfer *transfers; /* the thread's own, as the next */
+	struct cookie *cookies;
 };
 
 /* http.c */

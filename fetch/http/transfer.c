@@ -147,6 +147,8 @@ static int set_request(
 	t->may_resume = request->may_resume;
 	t->no_redirects = request->no_redirects;
 	t->no_retries = request->no_retries;
+	t->no_secrets_on_redirects = request->no_secrets_on_redirects;
+	t->is_elsewhere = request->is_elsewhere;
 	return 0;
 }
 

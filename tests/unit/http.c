@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -377,6 +378,185 @@ static void gets_body(void **state)
 	assert_null(strstr(err.text, "c2VjcmV0"));
 	check_counters(c);
 	assert_int_equal(fault_stat(&server, "cdn_with_authorization"), 0);
+	http_free(http);
+}
+
+/* ---- cookies, and what goes along with redirects ---------------------------------------- */
+
+#define HERE "http://h:80"
+
+static const struct cookie_case {
+	const char *values[4];
+	const char *origin, *sent; /* for HERE */
+} cookie_cases[] = {
+	{ { "session=abc" }, HERE, "session=abc" },
+	{ { "session=abc; Path=/; HttpOnly" }, HERE, "session=abc" },
+	{ { "a=1", "b=2;Path=/" }, HERE, "b=2; a=1" },
+	{ { "a=1", "a=2" }, HERE, "a=2" },
+	{ { "a=1", "ab=2" }, HERE, "ab=2; a=1" },
+	{ { "a=1", "a=; Max-Age=0" }, HERE, "" },
+	{ { "a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT" }, HERE, "" },
+	{ { "a=1; max-age=60" }, HERE, "a=1" },
+	{ { "a=1; Secure" }, HERE, "" },
+	{ { "a=1; Domain=h" }, "http://x.h:80", "" },
+	{ { "a=1" }, "http://h:8080", "" },
+	{ { "a=1" }, "https://h:443", "" },
+	{ { "a" }, HERE, "" },
+	{ { "=1" }, HERE, "" },
+	{ { "" }, HERE, "" },
+	{ { ";;;" }, HERE, "" },
+};
+
+static void keeps_cookies(void **state)
+{
+	const struct cookie_case *c = *state;
+	struct cookie *jar = NULL;
+	struct buf line;
+
+	buf_init(&line, 1024);
+	for (size_t i = 0; i < ARRAY_SIZE(c->values) && c->values[i]; i++)
+		assert_int_equal(cookies_take(&jar, c->origin, c->values[i]), 0);
+	cookies_write(jar, HERE, &line);
+	assert_int_equal(buf_status(&line), 0);
+	assert_string_equal(line.data ? line.data : "", c->sent);
+	buf_release(&line);
+	cookies_free(jar);
+}
+
+static void bounds_cookies(void **state)
+{
+	struct cookie *jar = NULL;
+	struct buf line;
+	char pair[HTTP_COOKIE_MAX + 2];
+	size_t count = 0;
+
+	(void)state;
+	memset(pair, 'x', sizeof pair - 1);
+	pair[1] = '=';
+	pair[sizeof pair - 1] = '\0';
+	assert_int_equal(cookies_take(&jar, HERE, pair), 0);
+	assert_null(jar);
+	for (int i = 0; i < 2 * HTTP_COOKIES_MAX; i++) {
+		(void)snprintf(pair, sizeof pair, "c%d=1", i);
+		assert_int_equal(cookies_take(&jar, HERE, pair), 0);
+	}
+	for (struct cookie *at = jar; at; at = at->next)
+		count++;
+	assert_int_equal(count, HTTP_COOKIES_MAX);
+	buf_init(&line, 64 << 10);
+	cookies_write(jar, HERE, &line);
+	assert_int_equal(buf_status(&line), 0);
+	buf_release(&line);
+	cookies_free(jar);
+}
+
+static long get_status(struct http *http, const struct http_request *request)
+{
+	struct http_transfer *t = NULL;
+	struct error err;
+	long status;
+	int rc = http_open(&t, http, request, NULL, &err);
+
+	if (rc)
+		fail_msg("%s", err.text);
+	status = http_response(t)->status;
+	http_close(t);
+	return status;
+}
+
+/* The second request brings what the first one was given; the redirected third one, not. */
+static void sends_cookies(void **state)
+{
+	const struct http_config config = { .verify_tls = true,
+		.connect_timeout_ms = 5000,
+		.stall_timeout_ms = 400,
+		.max_connections = 4,
+		.keeps_cookies = true };
+	struct http *http = NULL;
+	char url[256];
+	struct http_request request = { .url = blob_url(url, server.small_digest) };
+
+	(void)state;
+	test_observer_init(&observer);
+	assert_int_equal(http_new(&http, &config, &observer.base, NULL), 0);
+	fault_rules(&server,
+		"[{\"times\":1,\"do\":{\"headers\":{\"Set-Cookie\":\"s=1; Path=/\"}}},"
+		"{\"match\":{\"header\":{\"Cookie\":\"^s=1$\"}},\"do\":{\"status\":418}}]");
+	assert_int_equal(get_status(http, &request), 200);
+	assert_int_equal(get_status(http, &request), 418);
+	fault_rules(&server, "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}}]");
+	assert_int_equal(get_status(http, &request), 200);
+	assert_int_equal(fault_stat(&server, "cdn_with_cookie"), 0);
+	http_free(http);
+}
+
+static void withholds_secrets(void **state)
+{
+	const struct http_header auth = { "Authorization: Basic c2VjcmV0", true };
+	struct http *http = new_http(0);
+	char url[256];
+	struct http_request request = {
+		.url = blob_url(url, server.small_digest), .headers = &auth, .header_count = 1
+	};
+
+	(void)state;
+	fault_rules(&server,
+		"[{\"match\":{\"query\":\"^$\"},\"do\":{\"redirect\":\"self\"}},"
+		"{\"match\":{\"query\":\"r=1\",\"auth\":true},\"do\":{\"status\":418}}]");
+	assert_int_equal(get_status(http, &request), 418);
+	request.no_secrets_on_redirects = true;
+	assert_int_equal(get_status(http, &request), 200);
+	http_free(http);
+}
+
+/* ---- unix sockets ------------------------------------------------------------------------- */
+
+static void *answer_once(void *context)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
+	int fd = accept(*(int *)context, NULL, NULL);
+	char request[4096];
+
+	if (fd < 0 || read(fd, request, sizeof request) <= 0 ||
+		write(fd, answer, sizeof answer - 1) < 0)
+		fault_die("unix socket");
+	(void)close(fd);
+	return NULL;
+}
+
+/* Whatever the environment's proxy is. */
+static void speaks_unix(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct http_config config = {
+		.connect_timeout_ms = 5000, .stall_timeout_ms = 5000, .max_connections = 1
+	};
+	struct http_request request = { .url = "http://localhost/x" };
+	struct http_transfer *t = NULL;
+	struct http *http = NULL;
+	struct buf body;
+	struct error err;
+	pthread_t thread;
+
+	(void)state;
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", server.dir);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, answer_once, &listener), 0);
+	test_observer_init(&observer);
+	config.unix_socket = address.sun_path;
+	config.proxy = "http://127.0.0.1:1";
+	assert_int_equal(http_new(&http, &config, &observer.base, &err), 0);
+	buf_init(&body, 100);
+	assert_int_equal(http_fetch(&t, http, &request, &body, NULL, &err), 0);
+	assert_string_equal(body.data, "hello");
+	http_close(t);
+	buf_clear(&body);
+	(void)pthread_join(thread, NULL);
+	(void)close(listener);
+	assert_int_equal(http_fetch(&t, http, &request, &body, NULL, &err), -EHOSTUNREACH);
+	buf_release(&body);
 	http_free(http);
 }
 
@@ -871,6 +1051,12 @@ int main(void)
 	add("a head", parses_head, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(body_cases); i++)
 		add(body_cases[i].name, gets_body, &body_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(cookie_cases); i++)
+		add(cookie_cases[i].values[0], keeps_cookies, &cookie_cases[i]);
+	add("cookies are few and small", bounds_cookies, NULL);
+	add("cookies go where they came from", sends_cookies, NULL);
+	add("secrets stay behind on redirects", withholds_secrets, NULL);
+	add("a unix socket", speaks_unix, NULL);
 	add("a whole body is started over", refetches_whole, NULL);
 	add("a body over its ceiling", obeys_ceiling, NULL);
 	add("HEAD", heads, NULL);
