@@ -3,10 +3,7 @@
 #ifndef FETCH_REGISTRY_INTERNAL_H
 #define FETCH_REGISTRY_INTERNAL_H
 
-#include <pthread.h>
-
-#include "fetch/auth/auth.h"
-#include "fetch/registry/registry.h"
+#include "fetch/registry/request.h"
 #include "model/reference.h"
 
 enum {
@@ -14,50 +11,7 @@ enum {
 	REGISTRY_PAGE_NAMES = 1000,      /* asked for at once; the most that distribution allows */
 };
 
-struct registry {
-	struct source base;
-
-	/* Never changed. */
-	char *name; /* as in SOURCE */
-	char *host; /* who answers for it, with port */
-	char *identity;
-	struct http *http;
-	struct auth *auth;
-	struct observer *observer;
-	bool may_try_http;
-
-	pthread_mutex_t lock;
-	const char *scheme; /* under lock; NULL until an answer has proved it */
-};
-
 struct registry *registry_of(struct source *source);
-
-/* request.c */
-
-/* One request of the API. */
-struct call {
-	enum http_method method;
-	const char *repository; /* or NULL */
-	const char *path;       /* "/v2/..." */
-	const char *accept;     /* or NULL */
-	const char *subject;    /* for messages: "tag 'v1'" */
-	bool is_catalog;
-	uint64_t range_offset, range_len;
-	bool may_resume, no_redirects;
-};
-
-/* Sends, answers challenges, and hands out whatever status comes then.  The body is
- * read into body, or, when that is NULL, left to be read. */
-int registry_call(struct registry *registry, const struct call *call, struct buf *body,
-	struct http_transfer **ret, struct cancel *cancel, struct error *err);
-/* The errno and the text for a status other than what was hoped for.  body may be
- * NULL: then what is left to read is. */
-int registry_refused(struct registry *registry, const struct call *call,
-	struct http_transfer *transfer, const struct buf *body, struct error *err);
-/* Reads what is left, if it is little, so that the connection can be used again. */
-void registry_drain(struct http_transfer *transfer);
-/* The absolute URL of a path; the caller's.  NULL: out of memory. */
-char *registry_url(struct registry *registry, const char *path);
 
 /* lists.c */
 int registry_repositories(

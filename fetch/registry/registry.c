@@ -77,12 +77,7 @@ static void registry_free(struct source *source)
 {
 	struct registry *registry = registry_of(source);
 
-	auth_free(registry->auth);
-	http_free(registry->http);
-	(void)pthread_mutex_destroy(&registry->lock);
-	free(registry->name);
-	free(registry->host);
-	free(registry->identity);
+	registry_tear_down(registry);
 	free(registry);
 }
 
@@ -98,79 +93,17 @@ static const struct source_ops registry_ops = {
 	.free = registry_free,
 };
 
-/* It becomes part of URLs and of a path below certs.d. */
-static bool host_is_valid(const char *host)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789.-_:[]";
-
-	return *host && *host != '.' && !host[strspn(host, allowed)];
-}
-
-static int open_http(
-	struct registry *registry, const struct registry_config *config, struct error *err)
-{
-	struct http_config http = config->http;
-	struct certs certs = { .ca = NULL };
-	int rc;
-
-	rc = certs_find(&certs, config->cert_dir, config->host, err);
-	if (rc)
-		return rc;
-	if (!http.ca_file)
-		http.ca_file = certs.ca;
-	if (!http.client_cert) {
-		http.client_cert = certs.cert;
-		http.client_key = certs.key;
-	}
-	rc = http_new(&registry->http, &http, registry->observer, err);
-	certs_release(&certs);
-	return rc;
-}
-
-static int open_auth(
-	struct registry *registry, const struct registry_config *config, struct error *err)
-{
-	const struct auth_config auth = { .host = config->host,
-		.is_https = true,
-		.authfile = config->authfile,
-		.no_credentials = config->no_credentials };
-	int rc;
-
-	rc = auth_new(&registry->auth, &auth, registry->http, registry->observer, err);
-	if (rc)
-		return rc;
-	if (asprintf(&registry->identity, "%s %s", config->host, auth_identity(registry->auth)) <
-		0) {
-		registry->identity = NULL;
-		return error_set(err, ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
 int registry_open(struct source **ret, const struct registry_config *config,
 	struct observer *observer, struct error *err)
 {
-	struct registry *registry;
-	int rc = 0;
+	const char *host = strcmp(config->host, HUB) ? config->host : HUB_HOST;
+	struct registry *registry = calloc(1, sizeof *registry);
+	int rc;
 
-	if (!host_is_valid(config->host))
-		return error_set(err, EINVAL, "'%s' is not a registry's host", config->host);
-	registry = calloc(1, sizeof *registry);
 	if (!registry)
 		return error_set(err, ENOMEM, "out of memory");
 	registry->base = (struct source){ .kind = SOURCE_REGISTRY, .ops = &registry_ops };
-	registry->observer = observer;
-	registry->may_try_http = !config->http.verify_tls || http_host_is_loopback(config->host);
-	(void)pthread_mutex_init(&registry->lock, NULL); /* cannot fail with default attributes */
-	registry->name = strdup(config->host);
-	registry->host = strdup(strcmp(config->host, HUB) ? config->host : HUB_HOST);
-	if (!registry->name || !registry->host)
-		rc = error_set(err, ENOMEM, "out of memory");
-	if (!rc)
-		rc = open_http(registry, config, err);
-	if (!rc)
-		rc = open_auth(registry, config, err);
+	rc = registry_set_up(registry, config, host, observer, err);
 	if (rc) {
 		registry_free(&registry->base);
 		return rc;

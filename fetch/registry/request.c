@@ -9,7 +9,7 @@
  *
  * At most one challenge is answered per request; the second 401 is final.
  */
-#include "fetch/registry/internal.h"
+#include "fetch/registry/request.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,18 +50,18 @@ static void remember_scheme(struct registry *registry, const char *scheme)
 		registry->observer, LOG_LEVEL_INFO, "%s speaks http, not https", registry->host);
 }
 
-static char *make_url(const struct registry *registry, const char *scheme, const char *path)
+static char *make_url(const char *scheme, const char *host, const char *path)
 {
 	char *url = NULL;
 
-	return asprintf(&url, "%s://%s%s", scheme, registry->host, path) < 0 ? NULL : url;
+	return asprintf(&url, "%s://%s%s", scheme, host, path) < 0 ? NULL : url;
 }
 
 char *registry_url(struct registry *registry, const char *path)
 {
 	const char *scheme = known_scheme(registry);
 
-	return make_url(registry, scheme ? scheme : "https", path);
+	return make_url(scheme ? scheme : "https", registry->host, path);
 }
 
 struct attempt {
@@ -75,9 +75,10 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 	bool no_retries, struct http_transfer **ret, struct error *err)
 {
 	const struct call *call = attempt->call;
-	CLEANUP(freep) char *url = make_url(registry, scheme, call->path);
+	const char *host = call->host ? call->host : registry->host;
+	CLEANUP(freep) char *url = make_url(scheme, host, call->path);
 	CLEANUP(freep) char *accept = NULL;
-	struct http_header headers[2] = { { attempt->authorization, true } };
+	struct http_header headers[3] = { { attempt->authorization, true } };
 	size_t count = 1;
 
 	if (!url || (call->accept && asprintf(&accept, "Accept: %s", call->accept) < 0)) {
@@ -86,6 +87,8 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 	}
 	if (accept)
 		headers[count++].line = accept;
+	if (call->header)
+		headers[count++].line = call->header;
 	struct http_request request = { .method = call->method,
 		.url = url,
 		.headers = headers,
@@ -94,7 +97,9 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 		.range_len = call->range_len,
 		.may_resume = call->may_resume,
 		.no_redirects = call->no_redirects,
-		.no_retries = no_retries };
+		.no_retries = no_retries,
+		.no_secrets_on_redirects = call->no_secrets_on_redirects,
+		.is_elsewhere = strcmp(host, registry->host) != 0 };
 	if (!attempt->body)
 		return http_open(ret, registry->http, &request, attempt->cancel, err);
 	buf_clear(attempt->body);
@@ -139,8 +144,8 @@ static int send_attempt(struct registry *registry, const struct attempt *attempt
 	const char *scheme = known_scheme(registry);
 	int rc;
 
-	if (scheme)
-		rc = send_by(registry, attempt, scheme, false, ret, err);
+	if (scheme || attempt->call->host) /* whose own scheme nobody asks for */
+		rc = send_by(registry, attempt, scheme ? scheme : "https", false, ret, err);
 	else
 		rc = find_scheme(registry, attempt, ret, err);
 	return rc == -EPROTONOSUPPORT ? -EPROTO : rc;
@@ -238,6 +243,11 @@ int registry_call(struct registry *registry, const struct call *call, struct buf
 
 	if (!err)
 		err = &ignored;
+	if (call->authorization) {
+		attempt.authorization = call->authorization;
+		rc = send_attempt(registry, &attempt, ret, err);
+		return rc ? error_prefix(err, rc, "%s", call->subject) : 0;
+	}
 	rc = make_scope(&scope, call, err);
 	if (!rc)
 		rc = try_call(registry, call, scope, &attempt, false, ret, &again, err);
