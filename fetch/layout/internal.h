@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fetch/source.h"
 #include "model/descriptor.h"
 #include "model/error.h"
 
@@ -30,5 +31,9 @@ struct layout_index {
 int layout_index_parse(struct layout_index **ret, const char *bytes, size_t len, bool plain_only,
 	struct observer *observer, struct error *err);
 void layout_index_free(struct layout_index *idx);
+
+/* referrers.c: source_ops.referrers, for any source that lists what it has. */
+int layout_referrers(struct source *source, const char *repository, const struct digest *subject,
+	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err);
 
 #endif

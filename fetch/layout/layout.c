@@ -363,6 +363,7 @@ static const struct source_ops layout_ops = {
 	.manifest = manifest,
 	.open_blob = open_blob,
 	.open_reader = open_reader,
+	.referrers = layout_referrers,
 	.identity = identity,
 	.probe = probe,
 	.free = layout_free,

@@ -19,11 +19,20 @@ int registry_repositories(
 int registry_tags(struct source *source, const char *repository, struct name_list *ret,
 	struct cancel *cancel, struct error *err);
 
+/* The path of the page that follows the one at path, by the Link headers of its answer: on the
+ * same origin only.  The caller's; 0 and *ret NULL: there is none. */
+int registry_next_page(struct registry *registry, const char *path, char *const *links, char **ret,
+	struct error *err);
+
 /* manifests.c */
 int registry_resolve(struct source *source, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
 int registry_manifest(struct source *source, const char *repository, const struct digest *digest,
 	struct buf *body, char **ret_type, struct cancel *cancel, struct error *err);
+
+/* referrers.c */
+int registry_referrers(struct source *source, const char *repository, const struct digest *subject,
+	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err);
 
 /* blobs.c */
 int registry_open_blob(struct source *source, const char *repository, const struct descriptor *blob,

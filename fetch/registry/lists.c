@@ -87,9 +87,10 @@ static const char *path_of(const char *url)
 	return path ? path : "/";
 }
 
-static int take_link(struct listing *listing, const char *target, struct error *err)
+static int join_link(struct registry *registry, const char *path, const char *target, char **ret,
+	struct error *err)
 {
-	CLEANUP(freep) char *base = registry_url(listing->registry, listing->path);
+	CLEANUP(freep) char *base = registry_url(registry, path);
 	CLEANUP(freep) char *url = NULL;
 	int rc;
 
@@ -100,23 +101,32 @@ static int take_link(struct listing *listing, const char *target, struct error *
 		return error_prefix(err, rc, "link to the next page");
 	if (!http_url_same_origin(base, url))
 		return error_set(err, EPROTO, "the next page is said to be on another host");
-	free(listing->path);
-	listing->path = strdup(path_of(url));
-	return listing->path ? 0 : error_set(err, ENOMEM, "out of memory");
+	*ret = strdup(path_of(url));
+	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+int registry_next_page(struct registry *registry, const char *path, char *const *links, char **ret,
+	struct error *err)
+{
+	CLEANUP(freep) char *target = NULL;
+
+	*ret = NULL;
+	for (; links && *links && !target; links++)
+		if (link_next(&target, *links))
+			return error_set(err, ENOMEM, "out of memory");
+	return target ? join_link(registry, path, target, ret, err) : 0;
 }
 
 /* Moves path on; NULL at the end. */
 static int find_next(struct listing *listing, char *const *links, struct error *err)
 {
-	CLEANUP(freep) char *target = NULL;
+	char *next;
+	int rc = registry_next_page(listing->registry, listing->path, links, &next, err);
 
-	for (; links && *links && !target; links++)
-		if (link_next(&target, *links))
-			return error_set(err, ENOMEM, "out of memory");
-	if (target)
-		return take_link(listing, target, err);
+	if (rc)
+		return rc;
 	free(listing->path);
-	listing->path = NULL;
+	listing->path = next;
 	return 0;
 }
 

@@ -97,7 +97,7 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 		.range_len = call->range_len,
 		.may_resume = call->may_resume,
 		.no_redirects = call->no_redirects,
-		.no_retries = no_retries,
+		.no_retries = no_retries || call->no_retries,
 		.no_secrets_on_redirects = call->no_secrets_on_redirects,
 		.is_elsewhere = strcmp(host, registry->host) != 0 };
 	if (!attempt->body)

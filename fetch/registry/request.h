@@ -47,7 +47,7 @@ struct call {
 	const char *subject;    /* for messages: "tag 'v1'" */
 	bool is_catalog;
 	uint64_t range_offset, range_len;
-	bool may_resume, no_redirects;
+	bool may_resume, no_redirects, no_retries;
 
 	/* What V1 needs. */
 	const char *header;        /* one more, or NULL */

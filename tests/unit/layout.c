@@ -605,6 +605,120 @@ static void fixture_row(void **state)
 	source_free(source);
 }
 
+/* --- referrers --- */
+
+#define X16(d)  d d d d d d d d d d d d d d d d
+#define HEX(d)  X16(d) X16(d) X16(d) X16(d)
+#define OCI(t)  "\"mediaType\":\"application/vnd.oci.image." t ".v1+json\""
+#define TO(hex) ",\"subject\":{" OCI("manifest") ",\"digest\":\"sha256:" hex "\",\"size\":5}"
+#define MANIFEST(more)                                                                             \
+	"{\"schemaVersion\":2," OCI("manifest") ",\"config\":{\"mediaType\":\"config/type\","      \
+						"\"digest\":\"" EMPTY                              \
+						"\",\"size\":0},\"layers\":["                      \
+						"]" more "}"
+#define NESTED(entries, more)                                                                      \
+	"{\"schemaVersion\":2," OCI("index") ",\"manifests\":[" entries "]" more "}"
+#define CHILD(d, more)   "{" OCI("manifest") ",\"digest\":\"sha256:" HEX(d) "\",\"size\":5" more "}"
+#define TYPE(text)       ",\"artifactType\":\"" text "\""
+#define UNTYPED(d, name) "{\"digest\":\"sha256:" HEX(d) "\",\"size\":5,\"annotations\":{" name "}}"
+#define SUBJECT          HEX("0")
+
+/* Blobs are called by one digit each; whether that is their digest does not matter here. */
+static const struct referrers_case {
+	const char *name, *idx;
+	const char *a, *b, *c; /* blobs */
+	const char *found;     /* the digit and the artifact type of each */
+} referrers_cases[] = {
+	{ "referrers: none", INDEX(UNTYPED("a", REF("x"))), MANIFEST(""), NULL, NULL, "" },
+	{ "referrers: of another one", INDEX(UNTYPED("a", REF("x"))), MANIFEST(TO(HEX("1"))), NULL,
+		NULL, "" },
+	{ "referrers: with and without a name", INDEX(UNTYPED("a", REF("x")) "," UNTYPED("b", "")),
+		MANIFEST(TYPE("t/a") TO(SUBJECT)), MANIFEST(TO(SUBJECT)), NULL,
+		"a t/a b config/type " },
+	{ "referrers: in another repository",
+		INDEX(UNTYPED("a", REF("h/x:1")) "," UNTYPED("b", REF("h/y:1"))),
+		MANIFEST(TO(SUBJECT)), MANIFEST(""), NULL, "a config/type " },
+	{ "referrers: an index, and in an index", INDEX(UNTYPED("a", REF("x"))),
+		NESTED(CHILD("b", "") "," CHILD("c", ""), TYPE("t/i") TO(SUBJECT)),
+		MANIFEST(TO(SUBJECT)), MANIFEST(""), "a t/i b config/type " },
+	{ "referrers: an index that holds itself", INDEX(UNTYPED("a", REF("x"))),
+		NESTED(CHILD("a", "") "," CHILD("b", ""), ""), MANIFEST(TO(SUBJECT)), NULL,
+		"b config/type " },
+	{ "referrers: by the fallback tag", INDEX(UNTYPED("a", REF("sha256-" SUBJECT))),
+		NESTED(CHILD("b", TYPE("t/b")) "," CHILD("c", ""), ""), MANIFEST(""), NULL,
+		"b t/b c - " },
+	{ "referrers: the tag of another one", INDEX(UNTYPED("a", REF("sha256-" HEX("1")))),
+		NESTED(CHILD("b", TYPE("t/b")), ""), MANIFEST(""), NULL, "" },
+	{ "referrers: malformed ones take no other with them",
+		INDEX(UNTYPED("a", "") "," UNTYPED("b", "") "," UNTYPED("c", "")),
+		"{\"schemaVersion\":2," OCI("manifest") TO(SUBJECT) "}", "", MANIFEST(TO(SUBJECT)),
+		"c config/type " },
+	{ "referrers: the subject is none of its own", INDEX(UNTYPED("0", "")), NULL, NULL, NULL,
+		"" },
+};
+
+/* What refers to the digest, as "DIGIT TYPE " for each. */
+static const char *referrers(struct source *source, const char *hex)
+{
+	static char text[1024];
+	char found_hex[DIGEST_HEX_MAX];
+	struct descriptor *found = NULL;
+	struct error err = { "" };
+	struct digest subject;
+	size_t count = 0, used = 0;
+
+	assert_int_equal(digest_parse_parts(&subject, "sha256", hex, NULL), 0);
+	if (source->ops->referrers(source, "", &subject, &found, &count, NULL, &err))
+		fail_msg("%s", err.text);
+	text[0] = '\0';
+	for (size_t i = 0; i < count; i++)
+		used += (size_t)snprintf(text + used, sizeof text - used, "%c %s ",
+			digest_hex(&found[i].digest, found_hex)[0],
+			found[i].artifact_type ? found[i].artifact_type : "-");
+	descriptors_free(found, count);
+	return text;
+}
+
+static void referrers_row(void **state)
+{
+	const struct referrers_case *c = *state;
+	struct source *source;
+	struct place place;
+
+	make(&place, c->idx);
+	write_file(&place, "blobs/sha256/" SUBJECT, MANIFEST(TO(SUBJECT)));
+	if (c->a)
+		write_file(&place, "blobs/sha256/" HEX("a"), c->a);
+	if (c->b)
+		write_file(&place, "blobs/sha256/" HEX("b"), c->b);
+	if (c->c)
+		write_file(&place, "blobs/sha256/" HEX("c"), c->c);
+	source = open_layout(place.dir);
+	assert_string_equal(referrers(source, SUBJECT), c->found);
+	source_free(source);
+	drop(&place);
+}
+
+/* Written by other tools: one index by the fallback tag. */
+static void fixture_referrers(void **state)
+{
+	const char *fixtures = getenv("IMGFS_FIXTURES");
+	struct source *source;
+	char path[1024];
+
+	(void)state;
+	if (!fixtures) {
+		print_message("# IMGFS_FIXTURES is not set\n");
+		skip();
+	}
+	(void)snprintf(path, sizeof path, "%s/manifests/layouts/referrers", fixtures);
+	source = open_layout(path);
+	assert_string_equal(referrers(source, NAMES_HEX),
+		"0 application/vnd.example.nolayers 3 application/vnd.example.sbom.v1 "
+		"c application/vnd.example.sig.v1 ");
+	source_free(source);
+}
+
 #define ROWS(table, fn)                                                                            \
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
 		tests[n++] = (struct CMUnitTest)                                                   \
@@ -621,10 +735,12 @@ int main(void)
 		cmocka_unit_test(blobs_are_streamed),
 		cmocka_unit_test(an_archive_is_read_in_place),
 		cmocka_unit_test(a_relative_path_stays_where_it_was),
+		cmocka_unit_test(fixture_referrers),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(names_cases) +
 				ARRAY_SIZE(broken_cases) + ARRAY_SIZE(file_cases) +
-				ARRAY_SIZE(link_cases) + ARRAY_SIZE(fixture_cases)];
+				ARRAY_SIZE(link_cases) + ARRAY_SIZE(fixture_cases) +
+				ARRAY_SIZE(referrers_cases)];
 	size_t n = ARRAY_SIZE(single);
 
 	memcpy(tests, single, sizeof single);
@@ -633,5 +749,6 @@ int main(void)
 	ROWS(file_cases, file_row);
 	ROWS(link_cases, link_row);
 	ROWS(fixture_cases, fixture_row);
+	ROWS(referrers_cases, referrers_row);
 	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
 }

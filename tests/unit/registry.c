@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fetch/cancel.h"
+#include "fetch/referrers.h"
 #include "fetch/registry/internal.h"
 #include "model/cleanup.h"
 #include "tests/unit/faultserver.h"
@@ -143,6 +144,171 @@ static void lists(void **state)
 		assert_non_null(strstr(observer.lines, c->logged));
 	name_list_release(&list);
 	source_free(source);
+}
+
+/* ---- referrers ---------------------------------------------------------------------------- */
+
+/* Digests of one repeated digit, and JSON inside the JSON of a rule. */
+#define X16(d)          d d d d d d d d d d d d d d d d
+#define HEX(d)          X16(d) X16(d) X16(d) X16(d)
+#define Q               "\\\""
+#define PAIR(key, text) Q key Q ":" Q text Q
+#define REFERRER(d, more)                                                                          \
+	"{" PAIR("mediaType", "application/vnd.oci.image.manifest.v1+json") "," PAIR(              \
+		"digest", "sha256:" HEX(d)) "," Q "size" Q ":2" more "}"
+#define TYPE(text)    "," PAIR("artifactType", text)
+#define NOTE          "," Q "annotations" Q ":{" PAIR("k", "v") "}"
+#define PAGE(entries) "{" Q "schemaVersion" Q ":2," Q "manifests" Q ":[" entries "]}"
+#define ANSWER(path, match, body, more)                                                            \
+	"{\"match\":{\"path\":\"" path "\"" match "},\"do\":{\"status\":200,\"body\":\"" body      \
+	"\"" more "}}"
+#define STATUS(path, status) "{\"match\":{\"path\":\"" path "\"},\"do\":{\"status\":" status "}}"
+#define API                  "/v2/app/referrers/sha256:" HEX("0") "$"
+#define TAG                  "/v2/app/manifests/sha256-" HEX("0") "$"
+#define LINK(t)              ",\"headers\":{\"Link\":\"<" t ">; rel=next\"}"
+#define FIRST                ",\"query\":\"^$\""
+#define SECOND               ",\"query\":\"^p=2$\""
+
+static const struct referrers_case {
+	const char *name, *rules;
+	int rc;
+	const char *found; /* the digit and the artifact type of each */
+	long requests;
+} referrers_cases[] = {
+	{ "referrers: none", "[" ANSWER(API, "", PAGE(""), "") "]", 0, "", 1 },
+	{ "referrers: with and without a type",
+		"[" ANSWER(API, "", PAGE(REFERRER("2", TYPE("a/b") NOTE) "," REFERRER("1", "")),
+			"") "]",
+		0, "1 - 2 a/b ", 1 },
+	{ "referrers: twice, and the subject itself",
+		"[" ANSWER(API, "",
+			PAGE(REFERRER("1", "") "," REFERRER("0", TYPE("x")) "," REFERRER(
+				"1", TYPE("x"))),
+			"") "]",
+		0, "1 x ", 1 },
+	{ "referrers: two pages",
+		"[" ANSWER(API, FIRST, PAGE(REFERRER("1", "")), LINK("?p=2")) "," ANSWER(
+			API, SECOND, PAGE(REFERRER("2", "")), "") "]",
+		0, "1 - 2 - ", 2 },
+	{ "referrers: a page elsewhere",
+		"[" ANSWER(API, "", PAGE(REFERRER("1", "")), LINK("http://127.0.0.1:1/x")) "]",
+		-EPROTO, NULL, 1 },
+	{ "referrers: a page that is none",
+		"[" ANSWER(API, FIRST, PAGE(REFERRER("1", "")), LINK("?p=2")) "," ANSWER(
+			API, SECOND, "no", "") "]",
+		-EIO, NULL, 2 },
+	{ "referrers: a page that names itself",
+		"[" ANSWER(API, "", PAGE(REFERRER("1", "")), LINK("?p=2")) "]", -EFBIG, NULL,
+		1000 },
+	{ "referrers: an entry without a digest", "[" ANSWER(API, "", PAGE("{}"), "") "]", -EIO,
+		NULL, 1 },
+	{ "referrers: 404, then the tag",
+		"[" STATUS(API, "404") "," ANSWER(TAG, "", PAGE(REFERRER("1", TYPE("t"))), "") "]",
+		0, "1 t ", 2 },
+	{ "referrers: 400, then the tag",
+		"[" STATUS(API, "400") "," ANSWER(TAG, "", PAGE(REFERRER("1", "")), "") "]", 0,
+		"1 - ", 2 },
+	{ "referrers: 405, then the tag",
+		"[" STATUS(API, "405") "," ANSWER(TAG, "", PAGE(REFERRER("1", "")), "") "]", 0,
+		"1 - ", 2 },
+	{ "referrers: 406, then the tag",
+		"[" STATUS(API, "406") "," ANSWER(TAG, "", PAGE(REFERRER("1", "")), "") "]", 0,
+		"1 - ", 2 },
+	{ "referrers: a page for people, then the tag",
+		"[" ANSWER(API, "", "<html>", "") "," ANSWER(
+			TAG, "", PAGE(REFERRER("1", "")), "") "]",
+		0, "1 - ", 2 },
+	{ "referrers: neither API nor tag", "[" STATUS(API, "404") "," STATUS(TAG, "404") "]", 0,
+		"", 2 },
+	{ "referrers: the tag is an image",
+		"[" STATUS(API, "404") "," ANSWER(
+			TAG, "", "{" Q "config" Q ":{}," Q "layers" Q ":[]}", "") "]",
+		0, "", 2 },
+	{ "referrers: forbidden", "[" STATUS(API, "403") "]", -EACCES, NULL, 1 },
+	{ "referrers: a failure is not tried again", "[" STATUS(API, "503") "]", -EIO, NULL, 1 },
+	{ "referrers: too many requests", "[" STATUS(API, "429") "]", -EDQUOT, NULL, 1 },
+};
+
+/* Of all paths: the counter at the top of the statistics. */
+static long all_requests(struct fault_server *server)
+{
+	static const char key[] = "\n \"requests\": ";
+	char *answer, *at;
+	long count;
+
+	fault_settle(server);
+	answer = fault_control(server, "GET", "/__stats", "");
+	at = strstr(answer, key);
+	count = at ? strtol(at + strlen(key), NULL, 10) : -1;
+	free(answer);
+	return count;
+}
+
+static void lists_referrers(void **state)
+{
+	const struct referrers_case *c = *state;
+	struct source *source = open_plain("[]");
+	struct digest subject = digest_from("sha256:" HEX("0"));
+	struct descriptor *found = NULL;
+	struct name_list names = { NULL, 0 };
+	char joined[256] = "", hex[DIGEST_HEX_MAX];
+	size_t count = 0;
+	struct error err;
+	int rc;
+
+	assert_int_equal(source->ops->tags(source, "app", &names, NULL, &err), 0);
+	name_list_release(&names); /* the scheme is known: what is counted now is ours */
+	fault_rules(&servers[MODE_OPEN], c->rules);
+	rc = source->ops->referrers(source, "app", &subject, &found, &count, NULL, &err);
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	for (size_t i = 0; i < count; i++) {
+		const struct annotations *notes = &found[i].annotations;
+		size_t used = strlen(joined);
+
+		(void)snprintf(joined + used, sizeof joined - used, "%c %s ",
+			digest_hex(&found[i].digest, hex)[0],
+			found[i].artifact_type ? found[i].artifact_type : "-");
+		if (notes->count)
+			assert_string_equal(annotations_get(notes, "k"), "v");
+	}
+	if (c->found)
+		assert_string_equal(joined, c->found);
+	assert_int_equal(all_requests(&servers[MODE_OPEN]), c->requests);
+	descriptors_free(found, count);
+	source_free(source);
+}
+
+/* The API of the test registry itself, and a name that no repository has. */
+static void asks_for_referrers(void **state)
+{
+	struct source *source = open_plain("[]");
+	struct digest subject = digest_from(servers[MODE_OPEN].manifest_digest);
+	struct descriptor *found = NULL;
+	size_t count = 1;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(
+		source->ops->referrers(source, "app", &subject, &found, &count, NULL, &err), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(
+		source->ops->referrers(source, "../x", &subject, &found, &count, NULL, &err),
+		-ENOENT);
+	source_free(source);
+}
+
+/* distribution-spec, "Referrers Tag Schema": the encoded part is cut to 64 characters. */
+static void names_fallback_tag(void **state)
+{
+	struct digest sha256 = digest_from("sha256:" HEX("a"));
+	struct digest sha512 = digest_from("sha512:" HEX("b") HEX("c"));
+	char text[REFERRERS_TAG_MAX];
+
+	(void)state;
+	assert_string_equal(referrers_tag(&sha256, text), "sha256-" HEX("a"));
+	assert_string_equal(referrers_tag(&sha512, text), "sha512-" HEX("b"));
 }
 
 /* ---- manifests ---------------------------------------------------------------------------- */
@@ -709,6 +875,10 @@ int main(void)
 		add(link_cases[i].value, reads_link, &link_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(list_cases); i++)
 		add(list_cases[i].name, lists, &list_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(referrers_cases); i++)
+		add(referrers_cases[i].name, lists_referrers, &referrers_cases[i]);
+	add("referrers: the API", asks_for_referrers, NULL);
+	add("referrers: the fallback tag's name", names_fallback_tag, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(resolve_cases); i++)
 		add(resolve_cases[i].name, resolves, &resolve_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(blob_cases); i++)
