@@ -131,6 +131,13 @@ void access_grant(const struct request *request);
 bool access_has_names(struct store *store, const char *repository);
 void access_grant_names(struct store *store, const char *repository);
 
+/* names.c: what is kept of answers of a registry that no digest verifies. */
+/* May the cache speak in the source's place?  rc is the source's failure. */
+bool names_may_fall_back(struct store *store, const char *repository, int rc);
+int names_offline(const char *repository, struct error *err);
+void names_tell_fallback(
+	struct store *store, const char *what, const char *repository, const struct error *why);
+
 /* uncached.c: fds of entries that have no place in the cache.  The oldest are
  * forgotten; their space is free when the last caller closes theirs. */
 int uncached_get(struct store *store, enum cache_kind kind, const struct digest *digest);

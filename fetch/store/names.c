@@ -14,19 +14,18 @@
 
 enum { LIST_TEXT_MAX = 256 << 20 }; /* bytes of a kept list */
 
-/* May the cache speak in the source's place?  rc is the source's failure. */
-static bool may_fall_back(struct store *store, const char *repository, int rc)
+bool names_may_fall_back(struct store *store, const char *repository, int rc)
 {
 	return store->cache && (store->offline || is_away(rc)) &&
 	       access_has_names(store, repository);
 }
 
-static int offline_error(const char *repository, struct error *err)
+int names_offline(const char *repository, struct error *err)
 {
 	return error_set(err, ENETUNREACH, "'%s': offline, and not in the cache", repository);
 }
 
-static void tell_fallback(
+void names_tell_fallback(
 	struct store *store, const char *what, const char *repository, const struct error *why)
 {
 	if (store->offline)
@@ -85,7 +84,7 @@ static int ask_list(struct store *store, const char *repository, bool is_tags,
 	struct source *source = store->source;
 
 	if (store->offline)
-		return offline_error(repository, err);
+		return names_offline(repository, err);
 	return is_tags ? source->ops->tags(source, repository, ret, cancel, err)
 		       : source->ops->repositories(source, ret, cancel, err);
 }
@@ -107,10 +106,10 @@ static int list(struct store *store, const char *repository, bool is_tags, struc
 		put_list(store, repository, name, ret);
 		return 0;
 	}
-	if (!may_fall_back(store, repository, rc) ||
+	if (!names_may_fall_back(store, repository, rc) ||
 		get_list(store, repository, name, ret, &age_s, &why))
 		return rc;
-	tell_fallback(store, name, repository, err);
+	names_tell_fallback(store, name, repository, err);
 	return 0;
 }
 
@@ -137,7 +136,7 @@ int store_resolve(struct store *store, const char *repository, const char *tag,
 	int rc;
 
 	err = err ? err : &local;
-	rc = store->offline ? offline_error(repository, err)
+	rc = store->offline ? names_offline(repository, err)
 			    : source->ops->resolve(source, repository, tag, ret, cancel, err);
 	if (!is_remote(store))
 		return rc;
@@ -147,9 +146,9 @@ int store_resolve(struct store *store, const char *repository, const char *tag,
 			(void)cache_ref_put(store->cache, store->host, repository, tag, ret, NULL);
 		return 0;
 	}
-	if (!may_fall_back(store, repository, rc) ||
+	if (!names_may_fall_back(store, repository, rc) ||
 		cache_ref_get(store->cache, store->host, repository, tag, ret, &age_s, &why))
 		return rc;
-	tell_fallback(store, tag, repository, err);
+	names_tell_fallback(store, tag, repository, err);
 	return 0;
 }

@@ -49,6 +49,11 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 int store_resolve(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
 
+/* Manifests whose subject is this one, as in source_ops.referrers and kept as names are; the
+ * caller's: descriptors_free().  A source that knows of none has none. */
+int store_referrers(struct store *store, const char *repository, const struct digest *subject,
+	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err);
+
 /* A manifest or index: at most DOCUMENT_MAX bytes, owned by the caller, followed by a
  * NUL.  *ret_type as in source_ops.manifest; may be NULL. */
 int store_manifest(struct store *store, const char *repository, const struct digest *digest,

@@ -280,6 +280,31 @@ static int fake_open_reader(
 	return reader_section(ret, fake->archive, fake->archive_offset, fake->blob.size, err);
 }
 
+/* The blob, with all that is said of a referrer. */
+static int fake_referrers(struct source *source, const char *repository,
+	const struct digest *subject, struct descriptor **ret, size_t *ret_count,
+	struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+	struct descriptor *referrer;
+
+	(void)repository;
+	(void)cancel;
+	fake->lists++;
+	if (fake->names_rc)
+		return error_set(err, -fake->names_rc, "as told");
+	if (!digest_equal(subject, &fake->blob.digest))
+		return 0;
+	referrer = calloc(1, sizeof *referrer);
+	assert_non_null(referrer);
+	assert_int_equal(descriptor_copy(referrer, &fake->blob, err), 0);
+	referrer->artifact_type = strdup("type/of it");
+	assert_int_equal(annotations_add(&referrer->annotations, "key", "\"value\"", err), 0);
+	*ret = referrer;
+	*ret_count = 1;
+	return 0;
+}
+
 static const char *fake_identity(struct source *source)
 {
 	return fake_of(source)->identity;
@@ -298,6 +323,7 @@ static const struct source_ops fake_ops = {
 	.open_blob = fake_open_blob,
 	.open_reader = fake_open_reader,
 	.open_layer = fake_open_layer,
+	.referrers = fake_referrers,
 	.prove = fake_prove,
 	.identity = fake_identity,
 	.free = fake_free,
@@ -1477,6 +1503,29 @@ static const struct away_case {
 	{ "interrupted: no answer", -EINTR, false },
 };
 
+static void ask_referrers(struct bench *bench, int rc)
+{
+	struct digest other = { .algorithm = DIGEST_SHA512 };
+	struct descriptor *found;
+	size_t count;
+
+	assert_int_equal(store_referrers(bench->store, "repo", &bench->fake.blob.digest, &found,
+				 &count, NULL, NULL),
+		rc);
+	assert_int_equal(count, rc ? 0 : 1);
+	if (!rc) {
+		assert_true(digest_equal(&found->digest, &bench->fake.blob.digest));
+		assert_int_equal(found->size, bench->fake.blob.size);
+		assert_string_equal(found->artifact_type, "type/of it");
+		assert_string_equal(annotations_get(&found->annotations, "key"), "\"value\"");
+	}
+	descriptors_free(found, count);
+	assert_int_equal(
+		store_referrers(bench->store, "repo", &other, &found, &count, NULL, NULL), rc);
+	assert_int_equal(count, 0);
+	descriptors_free(found, count);
+}
+
 static void ask_names(struct bench *bench, int rc)
 {
 	struct descriptor found = { 0 };
@@ -1496,6 +1545,7 @@ static void ask_names(struct bench *bench, int rc)
 		assert_string_equal(found.media_type, TAR_TYPE);
 	}
 	descriptor_release(&found);
+	ask_referrers(bench, rc);
 }
 
 static void away_row(void **state)
@@ -1512,7 +1562,7 @@ static void away_row(void **state)
 	ask_names(bench, 0);
 	bench->fake.names_rc = c->rc;
 	ask_names(bench, c->falls_back ? 0 : c->rc);
-	assert_int_equal(bench->fallbacks, c->falls_back ? 3 : 0);
+	assert_int_equal(bench->fallbacks, c->falls_back ? 5 : 0);
 	bench->fake.identity = "you"; /* who never saw these names */
 	remount(bench);
 	ask_names(bench, c->rc);
@@ -1520,7 +1570,7 @@ static void away_row(void **state)
 	bench->config.offline = true;
 	remount(bench);
 	ask_names(bench, 0);
-	assert_int_equal(bench->fake.lists, 12);
+	assert_int_equal(bench->fake.lists, 20);
 	(void)teardown(&made);
 }
 
