@@ -40,6 +40,7 @@ void objects_free(struct fs *fs)
 		return;
 	layers_free(fs);
 	documents_free(fs);
+	referrers_free(fs);
 	HASH_ITER(hh, objects->lists, list, next_list)
 	{
 		HASH_DEL(objects->lists, list);
@@ -100,6 +101,7 @@ void objects_forget_lists(struct fs *fs)
 		load_forget(&list->load);
 	for (struct ref_object *ref = fs->objects->refs; ref; ref = ref->hh.next)
 		load_forget(&ref->load);
+	referrers_forget(fs);
 }
 
 /* --- lists --- */

@@ -27,7 +27,7 @@ enum {
 
 int objects_new(struct fs *fs, struct error *err);
 void objects_free(struct fs *fs);
-/* SIGHUP: lists and tags are asked for anew. */
+/* SIGHUP: lists, tags and referrers are asked for anew. */
 void objects_forget_lists(struct fs *fs);
 
 /* A string that lives as long as the mount; equal text gives the equal pointer. */
@@ -45,6 +45,16 @@ int untagged_get(
 /* What a tag points at. */
 int ref_get(struct fs *fs, const char *repository, const char *tag, const struct descriptor **ret,
 	struct need *need);
+
+/* A manifest that has another one as its subject. */
+struct referrer {
+	char *type; /* what it is, as a directory's name */
+	struct digest digest;
+};
+
+/* All of a manifest or index, sorted by type; likewise. */
+int referrers_get(struct fs *fs, const char *repository, const struct digest *subject,
+	const struct referrer **ret, size_t *ret_count, struct need *need);
 
 /* --- documents --- */
 

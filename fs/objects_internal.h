@@ -118,6 +118,7 @@ struct objects {
 	struct interned *interned;
 	struct list_object *lists;
 	struct ref_object *refs;
+	struct referrers_object *referrers;
 	struct document_object *documents;
 	struct document_object *document_lru;
 	uint64_t document_bytes;
@@ -130,14 +131,17 @@ struct objects {
 	unsigned files_open, blobs_open;
 };
 
+void referrers_free(struct fs *fs);
+void referrers_forget(struct fs *fs);
 void documents_free(struct fs *fs);
 void layers_free(struct fs *fs);
 
 /* Older than ttl, and not asked for since this request came: to be asked again. */
 bool is_too_old(const struct fs *fs, const struct load *load, const struct need *need);
 
-/* Names a manifest ('m') or another blob ('b') of a repository, as a descriptor has it: one that
- * lies about the size is another thing.  Owned by the caller; NULL when out of memory. */
+/* Names a manifest ('m'), its referrers ('r') or another blob ('b') of a repository, as a
+ * descriptor has it: one that lies about the size is another thing.  Owned by the caller; NULL when
+ * out of memory. */
 char *digest_key(char kind, const char *repository, const struct digest *digest, uint64_t size);
 
 static inline int no_memory(struct need *need)

@@ -224,6 +224,10 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 		return entry_manifest(fs, place.repository, manifest, ret, need);
 	if (!strcmp(name, "history.txt"))
 		return lookup_history(fs, dir, manifest, ret, need);
+	if (!strcmp(name, ATTESTATIONS_NAME))
+		return lookup_attestations(fs, dir, ret, need);
+	if (!strcmp(name, REFERRERS_NAME))
+		return lookup_referrers(fs, dir, manifest, ret, need);
 	rc = image_get(fs, place.repository, manifest, &image, need);
 	if (rc)
 		return rc;
@@ -267,7 +271,9 @@ static int platform_list(struct fs *fs, struct node *dir, struct listing *ret, s
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(platform_names); i++)
 		if (platform_names[i].is_for_artifacts || !image->is_artifact)
 			rc = listing_add(ret, platform_names[i].name, platform_names[i].type, 0);
-	return rc;
+	if (!rc)
+		rc = list_attestations(fs, dir, ret, need);
+	return rc ? rc : list_referrers(fs, dir, manifest, ret, need);
 }
 
 static int put_digest(struct buf *ret, const struct digest *digest)
@@ -277,11 +283,36 @@ static int put_digest(struct buf *ret, const struct digest *digest)
 	return buf_append_text(ret, digest_format(digest, text));
 }
 
+static bool document_is_index(const struct document *document)
+{
+	return document->kind == DOCUMENT_OCI_INDEX || document->kind == DOCUMENT_DOCKER_LIST;
+}
+
+/* What a manifest or index says of itself; -ENODATA. */
+static int document_xattr(const struct document *document, const char *name, struct buf *ret)
+{
+	const struct image *image = &document->image;
+	const struct image_index *idx = &document->index;
+	bool has_subject = document_is_index(document) ? idx->has_subject : image->has_subject;
+	const char *artifact_type =
+		document_is_index(document) ? idx->artifact_type : image->artifact_type;
+
+	if (!strcmp(name, "media_type"))
+		return buf_append_text(ret, document_media_type(document->kind));
+	if (!strcmp(name, "artifact_type") && artifact_type)
+		return buf_append_text(ret, artifact_type);
+	if (!strcmp(name, "subject") && has_subject)
+		return put_digest(ret, document_is_index(document) ? &idx->subject.digest
+								   : &image->subject.digest);
+	return -ENODATA;
+}
+
 static int platform_xattr(
 	struct fs *fs, struct node *node, const char *name, struct buf *ret, struct need *need)
 {
 	char text[PLATFORM_NAME_MAX];
 	const struct digest *manifest;
+	const struct document *document;
 	const struct image *image;
 	int rc = place_manifest(fs, node, &manifest, need);
 
@@ -289,14 +320,16 @@ static int platform_xattr(
 		return rc;
 	if (!strcmp(name, "digest"))
 		return put_digest(ret, manifest);
-	rc = image_get(fs, node->place.repository, manifest, &image, need);
-	if (rc)
-		return rc;
-	if (!strcmp(name, "media_type"))
-		return buf_append_text(ret, document_media_type(image->kind));
-	if (!strcmp(name, "platform") && image->has_config)
-		return buf_append_text(ret, platform_format(&image->parsed.platform, text));
-	return -ENODATA;
+	if (!strcmp(name, "platform")) {
+		rc = image_get(fs, node->place.repository, manifest, &image, need);
+		if (rc)
+			return rc;
+		return image->has_config ? buf_append_text(ret,
+						   platform_format(&image->parsed.platform, text))
+					 : -ENODATA;
+	}
+	rc = manifest_get(fs, node->place.repository, manifest, &document, need);
+	return rc ? rc : document_xattr(document, name, ret);
 }
 
 const struct view view_platform = { .name = "platform",
@@ -318,7 +351,7 @@ static int top_document(struct fs *fs, struct node *dir, const struct document *
 		rc = manifest_get(fs, dir->place.repository, digest, ret, need);
 	if (rc)
 		return rc;
-	*ret_is_index = (*ret)->kind == DOCUMENT_OCI_INDEX || (*ret)->kind == DOCUMENT_DOCKER_LIST;
+	*ret_is_index = document_is_index(*ret);
 	*ret_is_artifact = !*ret_is_index && (*ret)->image.is_artifact;
 	return 0;
 }
@@ -371,6 +404,8 @@ static int image_lookup(struct fs *fs, struct node *dir, const char *name,
 
 		return entry_blob(fs, dir->place.repository, &self, true, ret, need);
 	}
+	if (is_index && !strcmp(name, REFERRERS_NAME))
+		return lookup_referrers(fs, dir, digest, ret, need);
 	if (!is_index && !strcmp(name, "manifest.json"))
 		return entry_manifest(fs, dir->place.repository, digest, ret, need);
 	if (!strcmp(name, "oci") || !strcmp(name, "docker"))
@@ -402,7 +437,7 @@ static int image_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 		rc = listing_add(ret, "oci", S_IFDIR, 0);
 	for (size_t i = 0; !rc && i < count; i++)
 		rc = listing_add(ret, entries[i].name, S_IFDIR, 0);
-	return rc;
+	return rc || !is_index ? rc : list_referrers(fs, dir, &dir->place.image, ret, need);
 }
 
 static int image_xattr(
@@ -416,10 +451,8 @@ static int image_xattr(
 		return rc;
 	if (!strcmp(name, "digest"))
 		return put_digest(ret, digest);
-	if (strcmp(name, "media_type"))
-		return -ENODATA;
 	rc = manifest_get(fs, node->place.repository, digest, &document, need);
-	return rc ? rc : buf_append_text(ret, document_media_type(document->kind));
+	return rc ? rc : document_xattr(document, name, ret);
 }
 
 const struct view view_image = { .name = "image",

@@ -22,6 +22,9 @@ extern const struct view view_layers;
 extern const struct view view_layer;
 extern const struct view view_diff;
 extern const struct view view_rootfs;
+extern const struct view view_referrers;      /* of place.manifest */
+extern const struct view view_referrers_type; /* those of one type */
+extern const struct view view_attestations;
 extern const struct view view_control; /* .imgfs/ */
 extern const struct view view_control_blobs;
 extern const struct view view_file; /* content in the node */
@@ -45,6 +48,19 @@ int place_manifest(struct fs *fs, struct node *node, const struct digest **ret, 
 
 /* The view of a tag or digest: its platform, when one was chosen for the mount. */
 const struct view *image_view(const struct fs *fs);
+
+/* referrers/ of a manifest or index (view_referrers.c), attestations/ of one of an index's
+ * (view_attestations.c): there when there are any.  What cannot be had is not listed, and no
+ * error for its siblings. */
+#define REFERRERS_NAME    "referrers"
+#define ATTESTATIONS_NAME "attestations"
+int lookup_referrers(struct fs *fs, struct node *dir, const struct digest *subject,
+	struct fuse_entry_param *ret, struct need *need);
+int list_referrers(struct fs *fs, struct node *dir, const struct digest *subject,
+	struct listing *ret, struct need *need);
+int lookup_attestations(
+	struct fs *fs, struct node *dir, struct fuse_entry_param *ret, struct need *need);
+int list_attestations(struct fs *fs, struct node *dir, struct listing *ret, struct need *need);
 
 /* blobs/sha256 and the like: the algorithm a name stands for, or DIGEST_NONE. */
 enum digest_algorithm algorithm_named(const char *name);
