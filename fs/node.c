@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <uthash.h>
 
+#include "fs/assembly.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 
@@ -55,6 +56,7 @@ static void free_slot(struct node_slot *slot)
 {
 	free(slot->node.name);
 	free(slot->node.content);
+	assembly_free(slot->node.assembly);
 	free(slot->key);
 	free(slot);
 }

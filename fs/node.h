@@ -56,6 +56,9 @@ struct view {
 		struct need *need);
 	/* The directory is only another name of this one: 0 is none.  May be NULL. */
 	int (*alias)(struct fs *fs, struct node *node, fuse_ino_t *ret, struct need *need);
+	/* Files that are not their node's content: len bytes at offset, inside of content_len. */
+	int (*read)(struct fs *fs, struct node *node, uint64_t offset, char *buf, size_t len,
+		struct need *need);
 };
 
 struct node {
@@ -70,6 +73,7 @@ struct node {
 	bool is_current;   /* found by name; an older one is found by id only */
 	char *content;     /* generated files */
 	size_t content_len;
+	struct assembly *assembly; /* oci.tar, docker.tar: instead of content; owned */
 	struct timespec time;
 };
 

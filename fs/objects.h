@@ -129,6 +129,8 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void
 struct blob_object;
 int blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
 	struct blob_object **ret, struct need *need);
+/* It will be wanted: starts it, and waits for nothing. */
+void blob_start(struct fs *fs, const char *repository, const struct descriptor *blob, pid_t asker);
 int blob_read(
 	struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need);
 uint64_t blob_object_size(const struct blob_object *object);

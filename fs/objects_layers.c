@@ -654,30 +654,48 @@ static void blob_free(struct blob_object *object)
 	free(object);
 }
 
+/* The object, whether or not the blob is there; NULL when out of memory. */
+static struct blob_object *blob_object_get(
+	struct fs *fs, const char *repository, const struct descriptor *blob)
+{
+	CLEANUP(freep) char *key = digest_key('b', repository, &blob->digest, blob->size);
+	struct blob_object *object = NULL;
+
+	if (!key)
+		return NULL;
+	HASH_FIND_STR(fs->objects->blobs, key, object);
+	if (object)
+		return object;
+	object = calloc(1, sizeof *object);
+	if (!object)
+		return NULL;
+	load_init(&object->load, fs, &blob_types[store_source(fs->store)->is_local]);
+	object->repository = repository;
+	object->key = TAKE(key);
+	if (descriptor_copy(&object->descriptor, blob, NULL)) {
+		blob_free(object);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, fs->objects->blobs, object->key, strlen(object->key), object);
+	return object;
+}
+
+void blob_start(struct fs *fs, const char *repository, const struct descriptor *blob, pid_t asker)
+{
+	struct blob_object *object = blob_object_get(fs, repository, blob);
+
+	if (object)
+		load_start(&object->load, asker);
+}
+
 int blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
 	struct blob_object **ret, struct need *need)
 {
-	CLEANUP(freep) char *key = digest_key('b', repository, &blob->digest, blob->size);
-	struct blob_object *object;
+	struct blob_object *object = blob_object_get(fs, repository, blob);
 	int rc;
 
-	if (!key)
+	if (!object)
 		return no_memory(need);
-	HASH_FIND_STR(fs->objects->blobs, key, object);
-	if (!object) {
-		object = calloc(1, sizeof *object);
-		if (!object)
-			return no_memory(need);
-		load_init(&object->load, fs, &blob_types[store_source(fs->store)->is_local]);
-		object->repository = repository;
-		object->key = TAKE(key);
-		rc = descriptor_copy(&object->descriptor, blob, &need->err);
-		if (rc) {
-			blob_free(object);
-			return rc;
-		}
-		HASH_ADD_KEYPTR(hh, fs->objects->blobs, object->key, strlen(object->key), object);
-	}
 	if (object->is_open && !stored_blob_is_intact(&object->blob))
 		blob_close(object);
 	rc = load_want(&object->load, need);

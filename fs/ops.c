@@ -255,19 +255,20 @@ static int do_read(struct fs *fs, struct request *request, struct need *need)
 	CLEANUP(freep) char *buf = NULL;
 	struct node *node = node_find(fs, request->ino);
 	uint64_t offset = (uint64_t)request->offset;
+	size_t size = node ? node->content_len : 0;
 	int rc;
 
-	if (node) {
-		size_t size = node->content_len;
-
+	if (node)
 		len = offset >= size ? 0 : len < size - offset ? len : size - (size_t)offset;
+	if (node && (!len || !node->view->read)) {
 		(void)fuse_reply_buf(request->req, len ? node->content + offset : NULL, len);
 		return 0;
 	}
 	buf = malloc(len);
 	if (!buf)
 		return error_set(&need->err, ENOMEM, "out of memory");
-	rc = space_read(fs, request->ino, offset, buf, &len, need);
+	rc = node ? node->view->read(fs, node, offset, buf, len, need)
+		  : space_read(fs, request->ino, offset, buf, &len, need);
 	if (!rc)
 		(void)fuse_reply_buf(request->req, buf, len);
 	return rc;

@@ -448,8 +448,7 @@ static struct blob *blob_get_or_new(struct fs *fs, char kind, const char *reposi
 	return NULL;
 }
 
-/* A size that no descriptor told is found by having the blob. */
-static int find_size(struct fs *fs, const char *repository, const struct descriptor *descriptor,
+int blob_find_size(struct fs *fs, const char *repository, const struct descriptor *descriptor,
 	bool is_manifest, uint64_t *ret, struct need *need)
 {
 	const struct document *document;
@@ -478,7 +477,7 @@ int entry_blob(struct fs *fs, const char *repository, const struct descriptor *d
 	struct blob *blob;
 	uint64_t size;
 	bool is_new;
-	int rc = find_size(fs, repository, descriptor, is_manifest, &size, need);
+	int rc = blob_find_size(fs, repository, descriptor, is_manifest, &size, need);
 
 	if (rc)
 		return rc;

@@ -36,6 +36,10 @@ int space_diff(struct fs *fs, const char *key, struct layer_object *object, fuse
 int space_rootfs(struct fs *fs, const char *key, struct layer_object **layers, uint32_t count,
 	fuse_ino_t *ret, struct need *need);
 
+/* The size of a stored blob.  One that no descriptor told is found by having the blob. */
+int blob_find_size(struct fs *fs, const char *repository, const struct descriptor *blob,
+	bool is_manifest, uint64_t *ret, struct need *need);
+
 /* Entries for *ret of a lookup. */
 /* A stored blob, read as it is.  is_manifest: it comes from the manifests endpoint. */
 int entry_blob(struct fs *fs, const char *repository, const struct descriptor *blob,

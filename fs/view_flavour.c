@@ -373,6 +373,26 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 	return 0;
 }
 
+int flavour_document_bytes(struct fs *fs, const char *repository,
+	const struct flavour_document *document, const char **ret, size_t *ret_len,
+	struct need *need)
+{
+	const struct document *stored;
+	int rc;
+
+	if (document->bytes) {
+		*ret = document->bytes;
+		*ret_len = (size_t)document->descriptor.size;
+		return 0;
+	}
+	rc = manifest_raw_get(fs, repository, &document->source, &stored, need);
+	if (!rc) {
+		*ret = stored->bytes;
+		*ret_len = stored->len;
+	}
+	return rc;
+}
+
 /* --- entries --- */
 
 static int entry_document(struct fs *fs, const char *repository,

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "fs/image_tar.h"
 #include "fs/spaces.h"
 #include "model/cleanup.h"
 
@@ -207,6 +208,13 @@ static int lookup_flavour(struct fs *fs, struct node *dir, const char *name, str
 		CONTENT_TIMEOUT_S, ret);
 }
 
+static int lookup_tar(struct fs *fs, struct node *dir, const char *name, struct place place,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	place.family = FAMILY_OCI;
+	return entry_image_tar(fs, dir, name, &place, ret, need);
+}
+
 static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
@@ -228,6 +236,8 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 		return lookup_attestations(fs, dir, ret, need);
 	if (!strcmp(name, REFERRERS_NAME))
 		return lookup_referrers(fs, dir, manifest, ret, need);
+	if (!strcmp(name, "oci.tar"))
+		return lookup_tar(fs, dir, name, place, ret, need);
 	rc = image_get(fs, place.repository, manifest, &image, need);
 	if (rc)
 		return rc;

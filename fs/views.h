@@ -83,6 +83,10 @@ struct flavour {
 };
 int flavour_get(struct fs *fs, const char *repository, const struct digest *digest,
 	enum media_family family, const struct flavour **ret, struct need *need);
+/* What a document says; good until the operation returns. */
+int flavour_document_bytes(struct fs *fs, const char *repository,
+	const struct flavour_document *document, const char **ret, size_t *ret_len,
+	struct need *need);
 /* manifest.json by the option manifest=. */
 int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
 	struct fuse_entry_param *ret, struct need *need);
