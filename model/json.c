@@ -5,6 +5,9 @@
  * then has nothing left to be generous with, and builds the tree.  Names that
  * came twice are those the tree has fewer members for than the text.
  *
+ * json_members_parse() makes do with the first pass: what it returns lies in
+ * the text itself.
+ *
  * json-c spends hundreds of bytes on an empty container, so the counts also
  * bound the memory that a small hostile text can ask for.
  */
@@ -35,10 +38,15 @@ struct scanner {
 	struct error *err;
 };
 
+/* Lines count from 1, bytes from 0: what editors and Python's json say. */
 static int malformed(const struct scanner *s, const char *what)
 {
-	return error_set(
-		s->err, EIO, "malformed JSON at byte %zu: %s", (size_t)(s->at - s->start), what);
+	size_t line = 1;
+
+	for (const char *p = s->start; p < s->at; p++)
+		line += *p == '\n';
+	return error_set(s->err, EIO, "malformed JSON at line %zu, byte %zu: %s", line,
+		(size_t)(s->at - s->start), what);
 }
 
 static char peek(const struct scanner *s)
@@ -247,16 +255,15 @@ static int scan_element(struct scanner *s)
 	return scan_value(s);
 }
 
-/* Leaves s->at behind the value.  Each turn either opens, fills or closes a container. */
-static int scan_text(struct scanner *s)
+/* A value and all it holds.  Each turn either opens, fills or closes a container. */
+static int scan_whole(struct scanner *s)
 {
 	bool is_fresh = true; /* nothing stands in the innermost container yet */
+	size_t outside = s->depth;
 	int rc;
 
-	if (peek(s) != '{' && peek(s) != '[')
-		return malformed(s, "expected an object or an array");
 	rc = scan_value(s);
-	while (!rc && s->depth) {
+	while (!rc && s->depth > outside) {
 		size_t depth = s->depth;
 
 		skip_blanks(s);
@@ -272,6 +279,14 @@ static int scan_text(struct scanner *s)
 		is_fresh = s->depth > depth;
 	}
 	return rc;
+}
+
+/* Leaves s->at behind the value. */
+static int scan_text(struct scanner *s)
+{
+	if (peek(s) != '{' && peek(s) != '[')
+		return malformed(s, "expected an object or an array");
+	return scan_whole(s);
 }
 
 /* Depth is bounded by the scan. */
@@ -327,6 +342,141 @@ int json_parse(struct json_object **ret, const char *bytes, size_t len, struct e
 		return error_set(err, EIO, "malformed JSON: a name stands twice in one object");
 	*ret = TAKE(object);
 	return 0;
+}
+
+/* A name as it stands in the text, with its quotes; the scan has found it well-formed. */
+static char *decode_name(const char *from, size_t len)
+{
+	CLEANUP(tokener_freep) struct json_tokener *tokener = NULL;
+	CLEANUP(json_putp) struct json_object *name = NULL;
+
+	if (!memchr(from, '\\', len))
+		return strndup(from + 1, len - 2);
+	tokener = json_tokener_new();
+	if (tokener)
+		name = json_tokener_parse_ex(tokener, from, (int)len);
+	return name ? strdup(json_object_get_string(name)) : NULL;
+}
+
+/* Grows at each power of two, which the count alone tells. */
+static struct json_member *add_member(struct json_members *members)
+{
+	size_t count = members->count;
+	struct json_member *items = members->items;
+
+	if (!(count & (count - 1)))
+		items = reallocarray(items, count ? count * 2 : 1, sizeof *items);
+	if (!items)
+		return NULL;
+	members->items = items;
+	items[count] = (struct json_member){ 0 };
+	members->count++;
+	return &items[count];
+}
+
+static int split_member(struct json_members *members, struct scanner *s)
+{
+	struct json_member *member = add_member(members);
+	const char *from = s->at;
+	int rc;
+
+	if (!member)
+		return error_set(s->err, ENOMEM, "JSON: out of memory");
+	rc = scan_string(s, true);
+	if (rc)
+		return rc;
+	member->name = decode_name(from, (size_t)(s->at - from));
+	if (!member->name)
+		return error_set(s->err, ENOMEM, "JSON: out of memory");
+	skip_blanks(s);
+	if (!accept(s, ':'))
+		return malformed(s, "expected ':'");
+	skip_blanks(s);
+	member->value = s->at;
+	rc = scan_whole(s);
+	member->len = (size_t)(s->at - member->value);
+	return rc;
+}
+
+static int split(struct json_members *members, struct scanner *s)
+{
+	int rc;
+
+	skip_blanks(s);
+	if (peek(s) != '{')
+		return malformed(s, "expected an object");
+	rc = open_container(s, '}');
+	for (skip_blanks(s); !rc && !accept(s, '}'); skip_blanks(s)) {
+		if (members->count && !accept(s, ','))
+			return malformed(s, "expected ',' or an end");
+		skip_blanks(s);
+		rc = split_member(members, s);
+	}
+	skip_blanks(s);
+	if (!rc && s->at != s->end)
+		rc = malformed(s, "text behind its end");
+	return rc;
+}
+
+int json_members_parse(struct json_members *ret, const char *bytes, size_t len, struct error *err)
+{
+	CLEANUP(json_members_release) struct json_members members = { 0 };
+	struct scanner s = { .start = bytes, .at = bytes, .end = bytes + len, .err = err };
+	int rc;
+
+	if (len > INT_MAX)
+		return error_set(err, EFBIG, "JSON of %zu bytes", len);
+	rc = split(&members, &s);
+	if (rc)
+		return rc;
+	*ret = members;
+	members = (struct json_members){ 0 };
+	return 0;
+}
+
+const struct json_member *json_members_find(const struct json_members *members, const char *name)
+{
+	for (size_t i = 0; i < members->count; i++)
+		if (!strcmp(members->items[i].name, name))
+			return &members->items[i];
+	return NULL;
+}
+
+void json_members_remove(struct json_members *members, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < members->count; i++) {
+		if (!strcmp(members->items[i].name, name))
+			free(members->items[i].name);
+		else
+			members->items[kept++] = members->items[i];
+	}
+	members->count = kept;
+}
+
+int json_members_set(struct json_members *members, const char *name, const char *value, size_t len,
+	struct error *err)
+{
+	CLEANUP(freep) char *copy = strdup(name);
+	struct json_member *items;
+
+	json_members_remove(members, name);
+	items = reallocarray(members->items, members->count + 1, sizeof *items);
+	if (items)
+		members->items = items;
+	if (!copy || !items)
+		return error_set(err, ENOMEM, "JSON: out of memory");
+	items[members->count++] = (struct json_member){ TAKE(copy), value, len };
+	return 0;
+}
+
+void json_members_release(struct json_members *members)
+{
+	for (size_t i = 0; i < members->count; i++)
+		free(members->items[i].name);
+	free(members->items);
+	*members = (struct json_members){ 0 };
 }
 
 void json_putp(struct json_object **object)

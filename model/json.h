@@ -39,4 +39,30 @@ int json_get_strings(
 	struct json_object *object, const char *name, char ***ret, size_t max, struct error *err);
 void strings_free(char **strings);
 
+/*
+ * The members of an object as the texts they are, as Go's maps of json.RawMessage keep them:
+ * numbers, escapes and order inside a value stay what they were.  Values are borrowed, from
+ * the text or from whoever set them.  A zeroed struct is empty and releasable.
+ */
+struct json_member {
+	char *name; /* decoded */
+	const char *value;
+	size_t len;
+};
+
+struct json_members {
+	struct json_member *items;
+	size_t count;
+};
+
+/* As strict as json_parse(), but for names that stand twice: each is a member. */
+int json_members_parse(struct json_members *ret, const char *bytes, size_t len, struct error *err);
+const struct json_member *json_members_find(
+	const struct json_members *members, const char *name); /* the first one, or NULL */
+void json_members_remove(struct json_members *members, const char *name);
+/* In place of the member of that name, if there is one. */
+int json_members_set(struct json_members *members, const char *name, const char *value, size_t len,
+	struct error *err);
+void json_members_release(struct json_members *members);
+
 #endif

@@ -6,7 +6,6 @@
 #include "model/image.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 
 #include "model/cleanup.h"
 #include "model/error.h"
+#include "tests/unit/fixture.h"
 
 #define OCI      "application/vnd.oci.image."
 #define DOCKER   "application/vnd.docker."
@@ -745,28 +745,6 @@ static void bounds_annotations(void **state)
 	}
 	assert_int_equal(annotations_add(&annotations, "more", "", NULL), -EFBIG);
 	annotations_release(&annotations);
-}
-
-/* Reads a fixture; NULL when there are none, which skips the test. */
-static char *fixture(const char *name, size_t *ret_len)
-{
-	const char *root = getenv("IMGFS_FIXTURES");
-	CLEANUP(buf_release) struct buf text = { .max = DOCUMENT_MAX };
-	CLEANUP(closep) int fd = -1;
-	char path[4096], chunk[4096];
-	ssize_t n;
-
-	if (!root) {
-		print_message("IMGFS_FIXTURES is not set\n");
-		skip();
-	}
-	(void)snprintf(path, sizeof path, "%s/manifests/%s", root, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		fail_msg("no fixture %s", path);
-	while ((n = read(fd, chunk, sizeof chunk)) > 0)
-		assert_int_equal(buf_append(&text, chunk, (size_t)n), 0);
-	return buf_take(&text, ret_len);
 }
 
 static const struct fixture_case {

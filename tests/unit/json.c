@@ -17,6 +17,7 @@
 #include "model/cleanup.h"
 #include "model/error.h"
 #include "model/image.h"
+#include "tests/unit/fixture.h"
 
 #define BYTES(literal) literal, sizeof literal - 1
 
@@ -40,6 +41,9 @@ static const struct parse_case {
 	{ "large and fractional numbers", BYTES("[1e999999,123456789012345678901234567890,0.1e-7]"),
 		0, NULL },
 
+	{ "where in one line", BYTES("{\"a\":1,}"), -EIO, "at line 1, byte 7: " },
+	{ "where in several", BYTES("{\r\n\"a\": 1,\n}\n"), -EIO, "at line 3, byte 11: " },
+	{ "where the end is missing", BYTES("[\n"), -EIO, "at line 2, byte 2: " },
 	{ "nothing", BYTES(""), -EIO, "expected an object" },
 	{ "blanks alone", BYTES("  \n"), -EIO, "expected an object" },
 	{ "a lone number", BYTES("1"), -EIO, "expected an object" },
@@ -284,22 +288,107 @@ static void gets_lists(void **state)
 	strings_free(NULL);
 }
 
+/* The members of a text, as NAME=VALUE. */
+static const struct members_case {
+	const char *name, *text, *members; /* members NULL: refused */
+} members_cases[] = {
+	{ "no members", " { } ", "" },
+	{ "values as they stand",
+		"{\"b\" : [ 1 , {\"x\":1.0} ],\"a\":\"\\u00e9\\/\",\"c\":12345678901234567890,"
+		"\"d\":null }",
+		"b=[ 1 , {\"x\":1.0} ];a=\"\\u00e9\\/\";c=12345678901234567890;d=null;" },
+	{ "escaped names", "{\"\\u0061\\n\":1,\"\\\"\":2}", "a\n=1;\"=2;" },
+	{ "a member that stands twice", "{\"a\":1,\"a\":2}", "a=1;a=2;" },
+	{ "an array of members", "[1]", NULL },
+	{ "a member too few", "{\"a\":1,}", NULL },
+	{ "a member without a value", "{\"a\":}", NULL },
+	{ "members without a comma", "{\"a\":1 \"b\":2}", NULL },
+	{ "members without an end", "{\"a\":1", NULL },
+	{ "text behind members", "{} {}", NULL },
+	{ "a broken value", "{\"a\":[1}", NULL },
+	{ "a member's name with a NUL", "{\"\\u0000\":1}", NULL },
+};
+
+static void splits(void **state)
+{
+	const struct members_case *c = *state;
+	CLEANUP(json_members_release) struct json_members split = { 0 };
+	CLEANUP(buf_release) struct buf found = { .max = 1000 };
+	int rc = json_members_parse(&split, c->text, strlen(c->text), NULL);
+
+	assert_int_equal(rc, c->members ? 0 : -EIO);
+	for (size_t i = 0; i < split.count; i++)
+		(void)buf_printf(&found, "%s=%.*s;", split.items[i].name, (int)split.items[i].len,
+			split.items[i].value);
+	if (c->members)
+		assert_string_equal(found.data ? found.data : "", c->members);
+}
+
+static void changes_members(void **state)
+{
+	static const char text[] = "{\"a\":1,\"b\":2,\"a\":3}";
+	CLEANUP(json_members_release) struct json_members split = { 0 };
+
+	(void)state;
+	assert_int_equal(json_members_parse(&split, text, sizeof text - 1, NULL), 0);
+	assert_null(json_members_find(&split, "c"));
+	assert_int_equal(json_members_set(&split, "a", "true", 4, NULL), 0);
+	assert_int_equal(split.count, 2);
+	assert_memory_equal(json_members_find(&split, "a")->value, "true", 4);
+	json_members_remove(&split, "b");
+	json_members_remove(&split, "c");
+	assert_int_equal(split.count, 1);
+	assert_int_equal(json_members_set(&split, "c", "[]", 2, NULL), 0);
+	assert_int_equal(split.count, 2);
+}
+
+/* Where Python's json module finds the mistakes. */
+static const struct recorded_case {
+	const char *file, *where;
+} recorded_cases[] = {
+	{ "seed/01-schema1-hello-world.invalid-json.json", "malformed JSON at line 26, byte 3888" },
+	{ "seed/02-manifest-list.invalid-json.json", "malformed JSON at line 12, byte 337" },
+};
+
+static void says_where(void **state)
+{
+	const struct recorded_case *c = *state;
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	struct error err = { "" };
+	size_t len = 0;
+	CLEANUP(freep) char *text = fixture(c->file, &len);
+
+	assert_int_equal(json_parse(&object, text, len, &err), -EIO);
+	if (!strstr(err.text, c->where))
+		fail_msg("'%s' does not hold '%s'", err.text, c->where);
+}
+
+#define ADD(cases, function)                                                                       \
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)                                             \
+		tests[n++] = (struct CMUnitTest)                                                   \
+		{                                                                                  \
+			.name = *(const char *const *)&cases[i], .test_func = function,            \
+			.initial_state = (void *)&cases[i]                                         \
+		}
+
 int main(void)
 {
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(bounds_depth),
 		cmocka_unit_test(bounds_memory),
+		cmocka_unit_test(changes_members),
 		cmocka_unit_test_setup_teardown(gets_strings, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_containers, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_lists, setup, teardown),
 	};
-	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(others)];
+	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(members_cases) +
+				ARRAY_SIZE(recorded_cases) + ARRAY_SIZE(others)];
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(parse_cases); i++)
-		tests[i] = (struct CMUnitTest){ .name = parse_cases[i].name,
-			.test_func = parses,
-			.initial_state = (void *)&parse_cases[i] };
-	memcpy(tests + ARRAY_SIZE(parse_cases), others, sizeof others);
+	ADD(parse_cases, parses);
+	ADD(members_cases, splits);
+	ADD(recorded_cases, says_where);
+	memcpy(tests + n, others, sizeof others);
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
