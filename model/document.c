@@ -8,6 +8,9 @@
  * Go matches member names without regard to case.  A member that differs
  * from ours in case alone means one thing to Go tools and nothing to us, so
  * it is refused rather than passed over.
+ *
+ * Of a signed schema 1 manifest the payload is the document: what stands
+ * behind it is covered by neither its signatures nor its digest.
  */
 #include "model/internal.h"
 
@@ -22,6 +25,7 @@
 #include "model/cleanup.h"
 #include "model/error.h"
 #include "model/json.h"
+#include "model/jws.h"
 
 enum shape { SHAPE_NONE, SHAPE_MANIFEST, SHAPE_INDEX, SHAPE_SCHEMA1 };
 
@@ -200,11 +204,16 @@ int document_parse(struct json_object **ret, enum document_kind *ret_kind,
 	const char *announced_type, const char *bytes, size_t len, struct error *err)
 {
 	CLEANUP(json_putp) struct json_object *object = NULL;
+	CLEANUP(jws_release) struct jws jws = { 0 };
 	enum document_kind kind = DOCUMENT_UNKNOWN;
 	int rc;
 
 	rc = document_check_size(len, err);
 	if (!rc)
+		rc = jws_open(&jws, bytes, len, err);
+	if (!rc && jws.payload)
+		rc = json_parse(&object, jws.payload, jws.payload_len, err);
+	else if (!rc)
 		rc = json_parse(&object, bytes, len, err);
 	if (rc)
 		return rc;
@@ -213,6 +222,10 @@ int document_parse(struct json_object **ret, enum document_kind *ret_kind,
 	rc = find_kind(&kind, object, announced_type, err);
 	if (rc)
 		return rc;
+	/* Its digest is the payload's, which names no document of another kind. */
+	if (jws.payload && kind != DOCUMENT_SCHEMA1 && kind != DOCUMENT_UNKNOWN)
+		return error_set(err, EIO, "ambiguous document: '%s', signed as schema 1",
+			document_media_type(kind));
 	*ret = TAKE(object);
 	*ret_kind = kind;
 	return 0;
@@ -233,4 +246,18 @@ int document_kind(enum document_kind *ret, const char *announced_type, const cha
 	CLEANUP(json_putp) struct json_object *object = NULL;
 
 	return document_parse(&object, ret, announced_type, bytes, len, err);
+}
+
+int document_digest(struct digest *ret, enum digest_algorithm algorithm, const char *bytes,
+	size_t len, struct error *err)
+{
+	CLEANUP(jws_release) struct jws jws = { 0 };
+	int rc;
+
+	rc = jws_open(&jws, bytes, len, err);
+	if (rc)
+		return rc;
+	if (jws.payload)
+		return digest_of(ret, algorithm, jws.payload, jws.payload_len, err);
+	return digest_of(ret, algorithm, bytes, len, err);
 }
