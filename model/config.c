@@ -16,27 +16,6 @@
 #include "model/error.h"
 #include "model/json.h"
 
-/* The array and room for its entries; nothing when the member is absent. */
-static int get_list(struct json_object **ret_array, void **ret, size_t size,
-	struct json_object *object, const char *name, size_t max, struct error *err)
-{
-	struct json_object *array = NULL;
-	size_t count;
-	int rc;
-
-	rc = json_get_array(object, name, &array, err);
-	if (rc || !array)
-		return rc;
-	count = json_object_array_length(array);
-	if (count > max)
-		return error_set(err, EFBIG, "'%s' has more than %zu entries", name, max);
-	*ret = calloc(count ? count : 1, size);
-	if (!*ret)
-		return error_set(err, ENOMEM, "'%s': out of memory", name);
-	*ret_array = array;
-	return 0;
-}
-
 static int parse_rootfs(struct image_config *config, struct json_object *object, struct error *err)
 {
 	struct json_object *rootfs = NULL, *array = NULL;
@@ -52,7 +31,7 @@ static int parse_rootfs(struct image_config *config, struct json_object *object,
 	/* config.md: implementations must refuse a type they do not know. */
 	if (type && *type && strcmp(type, "layers"))
 		return error_set(err, EOPNOTSUPP, "rootfs of type '%.64s'", type);
-	rc = get_list(&array, (void **)&config->diff_ids, sizeof *config->diff_ids, rootfs,
+	rc = parse_list(&array, (void **)&config->diff_ids, sizeof *config->diff_ids, rootfs,
 		"diff_ids", IMAGE_LAYERS_MAX, err);
 	if (rc || !array)
 		return rc;
@@ -98,8 +77,8 @@ static int parse_history(struct image_config *config, struct json_object *object
 	struct json_object *array = NULL;
 	int rc;
 
-	rc = get_list(&array, (void **)&config->history, sizeof *config->history, object, "history",
-		IMAGE_HISTORY_MAX, err);
+	rc = parse_list(&array, (void **)&config->history, sizeof *config->history, object,
+		"history", IMAGE_HISTORY_MAX, err);
 	if (rc || !array)
 		return rc;
 	/* Counted at once: what a failure leaves half made is then released. */

@@ -20,6 +20,7 @@ void image_release(struct image *image)
 	descriptor_release(&image->subject);
 	annotations_release(&image->annotations);
 	image_config_release(&image->parsed);
+	v1_entries_free(image->v1, image->v1_count);
 	*image = (struct image){ 0 };
 }
 
@@ -36,10 +37,19 @@ const struct history_entry *image_layer_history(const struct image *image, size_
 }
 
 /* config.md, "Layer ChainID": over the texts, not over the bytes they name. */
+int chain_id_extend(struct digest *chain, const struct digest *diff_id, struct error *err)
+{
+	char above[DIGEST_TEXT_MAX], below[DIGEST_TEXT_MAX], text[2 * DIGEST_TEXT_MAX];
+	int len;
+
+	len = snprintf(text, sizeof text, "%s %s", digest_format(chain, below),
+		digest_format(diff_id, above));
+	return digest_of(chain, DIGEST_SHA256, text, (size_t)len, err);
+}
+
 int image_chain_id(struct digest *ret, const struct image *image, size_t layer, struct error *err)
 {
 	const struct image_config *config = &image->parsed;
-	char text[2 * DIGEST_TEXT_MAX];
 	struct digest chain;
 
 	if (layer >= config->diff_id_count)
@@ -47,12 +57,8 @@ int image_chain_id(struct digest *ret, const struct image *image, size_t layer, 
 			layer + 1, config->diff_id_count);
 	chain = config->diff_ids[0];
 	for (size_t i = 1; i <= layer; i++) {
-		char above[DIGEST_TEXT_MAX], diff_id[DIGEST_TEXT_MAX];
-		int len, rc;
+		int rc = chain_id_extend(&chain, &config->diff_ids[i], err);
 
-		len = snprintf(text, sizeof text, "%s %s", digest_format(&chain, above),
-			digest_format(&config->diff_ids[i], diff_id));
-		rc = digest_of(&chain, DIGEST_SHA256, text, (size_t)len, err);
 		if (rc)
 			return rc;
 	}

@@ -31,6 +31,10 @@ int parse_digest(
 	struct digest *ret, struct json_object *object, const char *name, struct error *err);
 /* A string; absent is "". */
 int parse_text(char **ret, struct json_object *object, const char *name, struct error *err);
+/* An array and zeroed room for its entries, of size bytes each, which the caller frees; nothing
+ * when the member is absent. */
+int parse_list(struct json_object **ret_array, void **ret, size_t size, struct json_object *object,
+	const char *name, size_t max, struct error *err);
 int parse_platform(struct platform *ret, struct json_object *object, struct error *err);
 int parse_annotations(struct annotations *ret, struct json_object *object, struct error *err);
 int parse_descriptor(struct descriptor *ret, struct json_object *object, struct error *err);
@@ -49,6 +53,13 @@ int document_parse_as(struct json_object **ret, enum document_kind kind, const c
 	size_t len, struct error *err);
 /* -EFBIG when a document of len bytes is not worth reading. */
 int document_check_size(size_t len, struct error *err);
+
+/* schema1.c: image_parse() for DOCUMENT_SCHEMA1 and DOCUMENT_V1. */
+int schema1_parse(struct image *ret, enum document_kind kind, const char *bytes, size_t len,
+	struct error *err);
+
+/* image.c: the chain id of the layers up to one more, from that of those below. */
+int chain_id_extend(struct digest *chain, const struct digest *diff_id, struct error *err);
 
 void image_config_release(struct image_config *config);
 

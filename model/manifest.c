@@ -65,6 +65,8 @@ int image_parse(struct image *ret, enum document_kind kind, const char *bytes, s
 	CLEANUP(image_release) struct image image = { .kind = kind };
 	int rc;
 
+	if (kind == DOCUMENT_SCHEMA1 || kind == DOCUMENT_V1)
+		return schema1_parse(ret, kind, bytes, len, err);
 	if (kind != DOCUMENT_OCI_MANIFEST && kind != DOCUMENT_SCHEMA2)
 		return error_set(err, EOPNOTSUPP, "'%s' cannot be read as an image",
 			document_media_type(kind));

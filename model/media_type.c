@@ -133,6 +133,15 @@ const char *media_type_name(enum media_role role, enum media_family family)
 	return "";
 }
 
+const char *media_type_layer(enum media_coding coding, enum media_family family)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(media_types); i++)
+		if (media_types[i].role == ROLE_LAYER && media_types[i].family == family &&
+			media_types[i].coding == coding && !media_types[i].is_foreign)
+			return media_types[i].name;
+	return "";
+}
+
 const char *media_type_in(const struct media_type *type, enum media_family family)
 {
 	if (type->role == ROLE_UNKNOWN)

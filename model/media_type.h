@@ -59,6 +59,10 @@ const struct media_type *media_type_find(const char *text);
  * indexes, manifests, configs; the signed type of schema 1. */
 const char *media_type_name(enum media_role role, enum media_family family);
 
+/* The type of an ordinary layer: CODING_UNKNOWN is the old registry's for all codings, "" when the
+ * family has no word for it. */
+const char *media_type_layer(enum media_coding coding, enum media_family family);
+
 /* The name of this type in a family; NULL when it has none there.  A type
  * that already is of the family comes back in canonical spelling. */
 const char *media_type_in(const struct media_type *type, enum media_family family);

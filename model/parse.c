@@ -40,6 +40,26 @@ int parse_text(char **ret, struct json_object *object, const char *name, struct 
 	return *ret ? 0 : error_set(err, ENOMEM, "'%s': out of memory", name);
 }
 
+int parse_list(struct json_object **ret_array, void **ret, size_t size, struct json_object *object,
+	const char *name, size_t max, struct error *err)
+{
+	struct json_object *array = NULL;
+	size_t count;
+	int rc;
+
+	rc = json_get_array(object, name, &array, err);
+	if (rc || !array)
+		return rc;
+	count = json_object_array_length(array);
+	if (count > max)
+		return error_set(err, EFBIG, "'%s' has more than %zu entries", name, max);
+	*ret = calloc(count ? count : 1, size);
+	if (!*ret)
+		return error_set(err, ENOMEM, "'%s': out of memory", name);
+	*ret_array = array;
+	return 0;
+}
+
 int parse_platform(struct platform *ret, struct json_object *object, struct error *err)
 {
 	CLEANUP(platform_release) struct platform platform = { 0 };
@@ -157,19 +177,14 @@ int parse_descriptors(struct descriptor **ret, size_t *ret_count, struct json_ob
 	const char *name, size_t max, struct error *err)
 {
 	struct json_object *array = NULL;
-	struct descriptor *descriptors;
+	struct descriptor *descriptors = NULL;
 	size_t count;
 	int rc;
 
-	rc = json_get_array(object, name, &array, err);
+	rc = parse_list(&array, (void **)&descriptors, sizeof *descriptors, object, name, max, err);
 	if (rc || !array)
 		return rc;
 	count = json_object_array_length(array);
-	if (count > max)
-		return error_set(err, EFBIG, "'%s' has more than %zu entries", name, max);
-	descriptors = calloc(count ? count : 1, sizeof *descriptors);
-	if (!descriptors)
-		return error_set(err, ENOMEM, "'%s': out of memory", name);
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *entry = json_object_array_get_idx(array, i);
 

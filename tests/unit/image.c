@@ -185,8 +185,8 @@ static const struct manifest_case {
 	{ "an index", DOCUMENT_OCI_MANIFEST, V2 CHILDREN "}", -EIO, "ambiguous", 0, false },
 	{ "told the wrong flavour", DOCUMENT_SCHEMA2,
 		V2 TYPE(OCI "manifest.v1+json") OCI_LAYERS "}", -EIO, "announced", 0, false },
-	{ "schema 1", DOCUMENT_SCHEMA1, "{" SCHEMA1 ",\"schemaVersion\":1}", -EOPNOTSUPP,
-		"cannot be read", 0, false },
+	{ "schema 1 for OCI", DOCUMENT_OCI_MANIFEST, "{" SCHEMA1 ",\"schemaVersion\":1}", -EIO,
+		"schema version", 0, false },
 	{ "no config", DOCUMENT_OCI_MANIFEST, V2 "\"layers\":[]}", -EIO, "'config' is missing", 0,
 		false },
 	{ "config of null", DOCUMENT_OCI_MANIFEST, MANIFEST_OF("null", "[]", ""), -EIO,
@@ -773,11 +773,26 @@ static const struct fixture_case {
 	{ "containers-image/detect/ociv1nomime.manifest.json", 0, DOCUMENT_OCI_MANIFEST, 3 },
 	{ "containers-image/detect/unknown-version.manifest.json", 0, DOCUMENT_UNKNOWN, 0 },
 	{ "containers-image/detect/v2list.manifest.json", 0, DOCUMENT_DOCKER_LIST, 5 },
-	{ "containers-image/detect/v2s1-invalid-signatures.manifest.json", 0, DOCUMENT_SCHEMA1, 0 },
-	{ "containers-image/detect/v2s1-unsigned.manifest.json", 0, DOCUMENT_SCHEMA1, 0 },
-	{ "containers-image/detect/v2s1.manifest.json", 0, DOCUMENT_SCHEMA1, 0 },
-	{ "schema1/moby_good_manifest.json", 0, DOCUMENT_SCHEMA1, 0 },
-	{ "schema1/moby_extra_data_manifest.json", 0, DOCUMENT_SCHEMA1, 0 }, /* its payload */
+	{ "containers-image/detect/v2s1-invalid-signatures.manifest.json", -EIO, DOCUMENT_SCHEMA1,
+		0 }, /* without layers */
+	{ "containers-image/detect/v2s1-unsigned.manifest.json", 0, DOCUMENT_SCHEMA1, 3 },
+	{ "containers-image/detect/v2s1.manifest.json", 0, DOCUMENT_SCHEMA1, 3 },
+	{ "containers-image/oci1-to-schema2.json", 0, DOCUMENT_SCHEMA2, 5 },
+	{ "containers-image/oci1.json", 0, DOCUMENT_OCI_MANIFEST, 5 },
+	{ "containers-image/schema1.json", 0, DOCUMENT_SCHEMA1, 6 },
+	{ "containers-image/schema2-to-oci1.json", 0, DOCUMENT_OCI_MANIFEST, 5 },
+	{ "containers-image/schema2.json", 0, DOCUMENT_SCHEMA2, 5 },
+	{ "conversions/basic.from-oci.v2s1.manifest.json", 0, DOCUMENT_SCHEMA1, 3 },
+	{ "conversions/basic.registry-rewrite.v2s1.manifest.json", 0, DOCUMENT_SCHEMA1, 3 },
+	{ "conversions/multi.multi-noatt.reg.v2s2.index.json", 0, DOCUMENT_DOCKER_LIST, 3 },
+	{ "conversions/schema1-legacy/src/throwaway/manifest.json", 0, DOCUMENT_SCHEMA1, 2 },
+	{ "conversions/schema1-legacy/out/throwaway.oci/manifest.json", 0, DOCUMENT_OCI_MANIFEST,
+		2 },
+	{ "conversions/schema1-legacy/out/throwaway.v2s2/manifest.json", 0, DOCUMENT_SCHEMA2, 2 },
+	{ "image-spec-examples/manifest-02.json", -EIO, 0, 0 },       /* a descriptor */
+	{ "schema1/moby_bad_manifest.json", 0, DOCUMENT_UNKNOWN, 0 }, /* version 2 */
+	{ "schema1/moby_good_manifest.json", 0, DOCUMENT_SCHEMA1, 2 },
+	{ "schema1/moby_extra_data_manifest.json", 0, DOCUMENT_SCHEMA1, 2 }, /* not the unsigned */
 	{ "layouts/ggcr_test_index/index.json", 0, DOCUMENT_OCI_INDEX, 4 },
 	{ "layouts/multi/index.json", 0, DOCUMENT_OCI_INDEX, 2 },
 	{ "layouts/names/index.json", 0, DOCUMENT_OCI_INDEX, 8 },
@@ -795,7 +810,8 @@ static void reads_fixtures(void **state)
 
 	rc = document_kind(&kind, NULL, text, len, NULL);
 	assert_int_equal(kind, c->kind);
-	if (!rc && (kind == DOCUMENT_OCI_MANIFEST || kind == DOCUMENT_SCHEMA2))
+	if (!rc && (kind == DOCUMENT_OCI_MANIFEST || kind == DOCUMENT_SCHEMA2 ||
+			   kind == DOCUMENT_SCHEMA1))
 		rc = image_parse(&image, kind, text, len, NULL);
 	else if (!rc && (kind == DOCUMENT_OCI_INDEX || kind == DOCUMENT_DOCKER_LIST))
 		rc = image_index_parse(&idx, kind, text, len, NULL);

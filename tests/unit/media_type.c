@@ -146,6 +146,20 @@ static void names_by_role(void **state)
 	assert_string_equal(media_type_name(ROLE_SCHEMA1, FAMILY_OCI), "");
 }
 
+static void names_layers(void **state)
+{
+	(void)state;
+	assert_string_equal(
+		media_type_layer(CODING_GZIP, FAMILY_DOCKER), DOCKER "image.rootfs.diff.tar.gzip");
+	assert_string_equal(
+		media_type_layer(CODING_PLAIN, FAMILY_DOCKER), DOCKER "image.rootfs.diff.tar");
+	assert_string_equal(media_type_layer(CODING_ZSTD, FAMILY_OCI), OCI "layer.v1.tar+zstd");
+	assert_string_equal(media_type_layer(CODING_UNKNOWN, FAMILY_DOCKER),
+		DOCKER "container.image.rootfs.diff+x-gtar");
+	assert_string_equal(media_type_layer(CODING_XZ, FAMILY_DOCKER), "");
+	assert_string_equal(media_type_layer(CODING_UNKNOWN, FAMILY_OCI), "");
+}
+
 /* The first bytes of `tar cf - a`, by GNU tar's --format=v7: no magic, a checksum. */
 static size_t make_v7_header(char *block, const char *name)
 {
@@ -240,6 +254,7 @@ int main(void)
 		cmocka_unit_test(finds_nothing_in_null),
 		cmocka_unit_test(accepts_six_types),
 		cmocka_unit_test(names_by_role),
+		cmocka_unit_test(names_layers),
 		cmocka_unit_test(sniffs_tar),
 		cmocka_unit_test(sniffs_signed_checksum),
 		cmocka_unit_test(names_codings),
