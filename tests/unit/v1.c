@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is expected was made by Docker 20.10.24 of the same input: the JSON of layers by docker
- * save; times by Go.  Recorded inputs (IMGFS_FIXTURES) come from Docker's own tests.
+ * What is expected was made by Docker 20.10.24 of the same input: configs by docker load
+ * of archives in the old form, the JSON of layers by docker save; times by
+ * Go.  Recorded inputs (IMGFS_FIXTURES) come from Docker's own tests.
  *
  * JSON is written with single quotes and gets double ones.
  */
@@ -127,6 +128,64 @@ static void refuses_layers_in_the_document(void **state)
 	assert_int_equal(image_parse(&image, DOCUMENT_V1, text, sizeof text - 1, NULL), -EIO);
 }
 
+/* The newest layer's JSON on BASE, and what docker load makes of both. */
+static const struct upgrade_case {
+	const char *name, *top, *config;
+} upgrade_cases[] = {
+	{ "no version",
+		"{'id':'" ID("2") "','parent':'" ID(
+			"1") "','created':'2014-01-01T00:00:01Z',"
+			     "'author':'<me>','config':{'Cmd':['/x'],'Memory':5},'extra':1,'os':'linux',"
+			     "'architecture':'amd64','container_config':{'Cmd':['two']},'Size':4,"
+			     "'throwaway':true}",
+		"{'architecture':'amd64','author':'\\u003cme\\u003e','config':{'Hostname':'',"
+		"'Domainname':'','User':'','AttachStdin':false,'AttachStdout':false,'AttachStderr':fal"
+		"se,'Tty':false,'OpenStdin':false,'StdinOnce':false,'Env':null,'Cmd':['/x'],"
+		"'Image':'','Volumes':null,'WorkingDir':'','Entrypoint':null,'OnBuild':null,"
+		"'Labels':null},'container_config':{'Hostname':'','Domainname':'','User':'',"
+		"'AttachStdin':false,'AttachStdout':false,'AttachStderr':false,'Tty':false,"
+		"'OpenStdin':false,'StdinOnce':false,'Env':null,'Cmd':['two'],'Image':'',"
+		"'Volumes':null,'WorkingDir':'','Entrypoint':null,'OnBuild':null,'Labels':null},"
+		"'created':'2014-01-01T00:00:01Z','history':[{'created':'2014-01-01T00:00:00.5Z',"
+		"'created_by':'/bin/sh -c one'},{'created':'2014-01-01T00:00:01Z','author':'\\u003cme\\u"
+		"003e','created_by':'two'}],'os':'linux','rootfs':{'type':'layers','diff_ids':['" DIFF_1
+		"',"
+		"'" DIFF_2 "']}}" },
+	{ "a version after 1.8.3",
+		"{'id':'" ID("2") "','parent':'" ID(
+			"1") "','created':'2014-01-01T00:00:01.500Z',"
+			     "'docker_version':'1.9.1','config':{'Cmd':['/x'],'Memory':5},'extra':1, "
+			     "'os':'linux','architecture':'amd64','container_config':{'Cmd':'two words'}, "
+			     "'Size':4}",
+		"{'architecture':'amd64','config':{'Cmd':['/x'],'Memory':5},'container_config':{"
+		"'Cmd':'two words'},'created':'2014-01-01T00:00:01.500Z','docker_version':'1.9.1',"
+		"'extra':1,'history':[{'created':'2014-01-01T00:00:00.5Z','created_by':'/bin/sh -c one"
+		"'},{'created':'2014-01-01T00:00:01.5Z','created_by':'two words'}],'os':'linux',"
+		"'rootfs':{'type':'layers','diff_ids':['" DIFF_1 "','" DIFF_2 "']}}" },
+};
+
+static void upgrades(void **state)
+{
+	const struct upgrade_case *c = *state;
+	CLEANUP(buf_release) struct buf text = { 0 };
+	CLEANUP(buf_release) struct buf config = { .max = DOCUMENT_MAX };
+	CLEANUP(image_release) struct image from = { 0 };
+	CLEANUP(image_release) struct image image = { 0 };
+	CLEANUP(freep) char *wanted = quoted(c->config);
+	struct layer_facts facts[2] = { { .coding = CODING_PLAIN }, { .coding = CODING_PLAIN } };
+
+	write_document(&text, (const char *[ENTRIES]){ BASE, c->top });
+	assert_int_equal(image_parse(&from, DOCUMENT_V1, text.data, text.len, NULL), 0);
+	assert_int_equal(digest_parse(&facts[0].diff_id, DIFF_1, NULL), 0);
+	assert_int_equal(digest_parse(&facts[1].diff_id, DIFF_2, NULL), 0);
+	facts[0].digest = facts[0].diff_id;
+	facts[1].digest = facts[1].diff_id;
+	assert_int_equal(image_upgrade(&image, &from, facts, &config, NULL), 0);
+	assert_string_equal(config.data, wanted);
+	assert_int_equal(image.layer_count, 2);
+	assert_true(digest_equal(&image.layers[1].digest, &facts[1].digest));
+}
+
 static void saves_as_docker_does(void **state)
 {
 	static const char config_text[] =
@@ -218,6 +277,33 @@ static void makes_strong_ids(void **state)
 		free(texts[i]);
 }
 
+/* What a V1 registry serves; it has tabs, and a zone of its own. */
+static void reads_a_registrys_image(void **state)
+{
+	static const char name[] =
+		"v1-registry/v1/images/"
+		"77dbf71da1d00e3fbddc480176eac8994025630c6590d11cfc8fe1209c2a1d20/json";
+	CLEANUP(buf_release) struct buf text = { .max = DOCUMENT_MAX };
+	CLEANUP(buf_release) struct buf config = { .max = DOCUMENT_MAX };
+	CLEANUP(image_release) struct image from = { 0 };
+	CLEANUP(image_release) struct image image = { 0 };
+	struct layer_facts facts = { .coding = CODING_GZIP };
+	struct v1_entry entry = { 0 };
+
+	(void)state;
+	entry.json = fixture(name, &entry.json_len);
+	assert_int_equal(v1_document_write(&entry, 1, &text, NULL), 0);
+	assert_int_equal(image_parse(&from, DOCUMENT_V1, text.data, text.len, NULL), 0);
+	assert_string_equal(from.v1[0].json, entry.json);
+	assert_string_equal(from.parsed.history[0].comment, "test base image");
+	assert_string_equal(from.parsed.history[0].created_by, "");
+	assert_int_equal(digest_parse(&facts.diff_id, DIFF_1, NULL), 0);
+	facts.digest = facts.diff_id;
+	assert_int_equal(image_upgrade(&image, &from, &facts, &config, NULL), 0);
+	assert_non_null(strstr(config.data, "\"created\":\"2013-03-23T12:53:11.10432-07:00\""));
+	free(entry.json);
+}
+
 /* Go's time.Time, read and printed. */
 static const struct time_case {
 	const char *name, *text, *written; /* written NULL: no time */
@@ -270,12 +356,14 @@ int main(void)
 		cmocka_unit_test(refuses_layers_in_the_document),
 		cmocka_unit_test(saves_as_docker_does),
 		cmocka_unit_test(makes_strong_ids),
+		cmocka_unit_test(reads_a_registrys_image),
 	};
-	struct CMUnitTest
-		tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(time_cases) + ARRAY_SIZE(others)];
+	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(upgrade_cases) +
+				ARRAY_SIZE(time_cases) + ARRAY_SIZE(others)];
 	size_t n = 0;
 
 	ADD(parse_cases, parses);
+	ADD(upgrade_cases, upgrades);
 	ADD(time_cases, writes_times);
 	memcpy(tests + n, others, sizeof others);
 	return cmocka_run_group_tests_name("v1", tests, NULL, NULL);
