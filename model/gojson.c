@@ -318,6 +318,14 @@ int go_write_struct(struct buf *ret, const struct go_field *fields, struct json_
 	return rc;
 }
 
+void go_write_optional(struct buf *ret, const char *name, const char *value)
+{
+	if (!*value)
+		return;
+	(void)buf_printf(ret, ",\"%s\":", name);
+	(void)json_write_string(ret, value, strlen(value));
+}
+
 /* What Go escapes in a raw text: of its own strings the rest is escaped already. */
 static const char *raw_escape(const char *p, const char *end, size_t *ret_len)
 {

@@ -44,6 +44,8 @@ struct go_field {
  * has and the object has not are there as zeroes. */
 int go_write_struct(struct buf *ret, const struct go_field *fields, struct json_object *object,
 	struct error *err);
+/* ,"name":"value"; nothing for "", as omitempty has it. */
+void go_write_optional(struct buf *ret, const char *name, const char *value);
 /* A map[string]*json.RawMessage: names sorted, blanks dropped, the rest as it stands. */
 int go_write_members(struct buf *ret, const struct json_members *members, struct error *err);
 /* A time.Time of RFC 3339 text as a JSON string; NULL and "" are the year 1. */

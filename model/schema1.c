@@ -16,6 +16,7 @@
  */
 #include "model/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,8 +230,11 @@ static int by_id(const void *a, const void *b)
 
 static int check_unique(const struct chain *chain, struct error *err)
 {
-	CLEANUP(freep) const struct link **sorted = calloc(chain->count, sizeof *sorted);
+	CLEANUP(freep) const struct link **sorted = NULL;
 
+	if (chain->count < 2)
+		return 0;
+	sorted = calloc(chain->count, sizeof *sorted);
 	if (!sorted)
 		return error_set(err, ENOMEM, "'history': out of memory");
 	for (size_t i = 0; i < chain->count; i++)
@@ -311,6 +315,7 @@ static int make_layer(struct descriptor *layer, const struct link *link, struct 
 
 static int make_lists(struct image *image, size_t count, struct error *err)
 {
+	assert(count); /* parse_history() refuses an image without layers */
 	image->v1 = calloc(count, sizeof *image->v1);
 	image->layers = calloc(count, sizeof *image->layers);
 	image->parsed.history = calloc(count, sizeof *image->parsed.history);

@@ -94,14 +94,6 @@ static void write_rootfs(struct buf *ret, const struct layer_facts *facts, size_
 	(void)buf_append_text(ret, "]}");
 }
 
-static void optional(struct buf *ret, const char *name, const char *value)
-{
-	if (!*value)
-		return;
-	(void)buf_printf(ret, ",\"%s\":", name);
-	(void)json_write_string(ret, value, strlen(value));
-}
-
 static int write_history(struct buf *ret, const struct image_config *config, struct error *err)
 {
 	(void)buf_append_text(ret, "[");
@@ -114,9 +106,9 @@ static int write_history(struct buf *ret, const struct image_config *config, str
 		if (rc)
 			return error_prefix(
 				err, rc, "history entry %zu of %zu", i + 1, config->history_count);
-		optional(ret, "author", entry->author);
-		optional(ret, "created_by", entry->created_by);
-		optional(ret, "comment", entry->comment);
+		go_write_optional(ret, "author", entry->author);
+		go_write_optional(ret, "created_by", entry->created_by);
+		go_write_optional(ret, "comment", entry->comment);
 		(void)buf_append_text(ret, entry->is_empty_layer ? ",\"empty_layer\":true}" : "}");
 	}
 	(void)buf_append_text(ret, "]");

@@ -560,6 +560,196 @@ static void upgrades_layers_alike(void **state)
 	assert_true(json_object_equal(our_layers, layers));
 }
 
+/* Configs of the first one or both of the layers, and the manifest that skopeo signed. */
+#define ONE_ROOTFS "'rootfs':{'type':'layers','diff_ids':['" DIFF_1 "']}"
+static const struct write_case {
+	const char *name, *config, *entries[ENTRIES];
+	const char *digest; /* of the whole */
+} write_cases[] = {
+	{ "two layers and an empty one",
+		"{'os':'linux', 'architecture':'arm','variant':'v7','x':[1, 2.0,'<']," ROOTFS ","
+		"'history':[{'created':'2020-01-01T00:00:00.50Z','created_by':'a && b',"
+		"'author':'me','comment':'c'},{'created_by':'env','empty_layer':true},"
+		"{'created':'2020-01-01T00:00:01Z','created_by':'top','comment':'lost'}]}",
+		{ "{'architecture':'arm',"
+		  "'id':'9d48cc14e90f65591bdf947e1f3a99a3dd8debad658b4a49dc2419584ec3421b',"
+		  "'os':'linux',"
+		  "'parent':'8381a06b867ab0c9804d524ca145827ae420f9d9eff40829aa145c73ae8dabab',"
+		  "'variant':'v7','x':[1,2.0,'\\u003c']}",
+			"{'id':'"
+			"8381a06b867ab0c9804d524ca145827ae420f9d9eff40829aa145c73ae8dabab',"
+			"'parent':'"
+			"7f267389f927b45d763e7603b236545166a38062916e608b60abf221d464610d',"
+			"'created':'0001-01-01T00:00:00Z','container_config':{'Cmd':['env']},"
+			"'throwaway':true}",
+			"{'id':'"
+			"7f267389f927b45d763e7603b236545166a38062916e608b60abf221d464610d',"
+			"'comment':'c','created':'2020-01-01T00:00:00.5Z',"
+			"'container_config':{'Cmd':['a \\u0026\\u0026 b']},'author':'me'}" },
+		"sha256:a0b002f96d2249ccc7a03c2fe116767f8fe0a193749f40f96d79734dc626bcf6" },
+	{ "one layer, and members of old",
+		"{'architecture':'amd64','created':'2020-01-01T00:00:00Z','id':'x'," ONE_ROOTFS ","
+		"'history':[{}]}",
+		{ "{'architecture':'amd64','created':'2020-01-01T00:00:00Z',"
+		  "'id':'21fb3494ca801b63488d06ae12abdb358b0ce3e403045ebccfb52a0acb71b8fd'}" },
+		"sha256:ca0800ef89f4bda3af711d55f97938f5dd157c086e302443527733b00a0390ef" },
+	{ "an empty layer on top",
+		"{'architecture':'amd64'," ONE_ROOTFS ","
+		"'history':[{'created':'2020-01-01T00:00:00+01:00'},{'empty_layer':true}]}",
+		{ "{'architecture':'amd64',"
+		  "'id':'4fdc6efeffd32b26bdaf22a65a909d0d5bf19e2fba164be47935daddde406b0e',"
+		  "'parent':'7f267389f927b45d763e7603b236545166a38062916e608b60abf221d464610d',"
+		  "'throwaway':true}",
+			"{'id':'"
+			"7f267389f927b45d763e7603b236545166a38062916e608b60abf221d464610d',"
+			"'created':'2020-01-01T00:00:00+01:00',"
+			"'container_config':{'Cmd':['']}}" },
+		"sha256:3ff7b27d53d9cdfbf335e1d85d32725b9d197d7526f0a1736a5accb62798e8f2" },
+};
+
+/* A schema 2 image of the config and of as many of the layers as it has diff_ids. */
+static void make_image(struct image *image, const char *config)
+{
+	static const char *const blobs[] = { BLOB_1, BLOB_2 };
+
+	image->kind = DOCUMENT_SCHEMA2;
+	assert_int_equal(image_parse_config(image, config, strlen(config), NULL), 0);
+	image->layer_count = image->parsed.diff_id_count;
+	image->layers = calloc(ARRAY_SIZE(blobs), sizeof *image->layers);
+	assert_non_null(image->layers);
+	for (size_t i = 0; i < image->layer_count; i++) {
+		image->layers[i].media_type = strdup(media_type_layer(CODING_GZIP, FAMILY_DOCKER));
+		assert_int_equal(digest_parse(&image->layers[i].digest, blobs[i], NULL), 0);
+	}
+}
+
+static void writes(void **state)
+{
+	const struct write_case *c = *state;
+	CLEANUP(freep) char *config = quoted(c->config);
+	CLEANUP(buf_release) struct buf out = { .max = DOCUMENT_MAX };
+	CLEANUP(image_release) struct image image = { 0 };
+	CLEANUP(image_release) struct image again = { 0 };
+	struct digest digest;
+	char text[DIGEST_TEXT_MAX];
+
+	make_image(&image, config);
+	assert_int_equal(schema1_write(&image, config, strlen(config), "", "", &out, NULL), 0);
+	assert_int_equal(image_parse(&again, DOCUMENT_SCHEMA1, out.data, out.len, NULL), 0);
+	assert_int_equal(again.layer_count, image.layer_count);
+	for (size_t i = 0; i < again.v1_count; i++) {
+		CLEANUP(freep) char *wanted = quoted(c->entries[again.v1_count - 1 - i]);
+
+		assert_string_equal(again.v1[i].json, wanted);
+	}
+	assert_int_equal(digest_of(&digest, DIGEST_SHA256, out.data, out.len, NULL), 0);
+	assert_string_equal(digest_format(&digest, text), c->digest);
+}
+
+static const struct refusal_case {
+	const char *name, *config, *layer_type;
+	int rc;
+	const char *error;
+} refusal_cases[] = {
+	{ "no history", "{" ONE_ROOTFS "}", NULL, -EOPNOTSUPP, "needs a history" },
+	{ "a history of more layers", "{" ONE_ROOTFS ",'history':[{},{}]}", NULL, -EOPNOTSUPP,
+		"speaks of 2 layers" },
+	{ "a history of fewer layers", "{" ONE_ROOTFS ",'history':[{'empty_layer':true}]}", NULL,
+		-EOPNOTSUPP, "speaks of 0 layers" },
+	{ "an encrypted layer", "{" ONE_ROOTFS ",'history':[{}]}",
+		"application/vnd.oci.image.layer.v1.tar+encrypted", -EOPNOTSUPP, "does not exist" },
+	{ "an unknown layer", "{" ONE_ROOTFS ",'history':[{}]}", "a/b", -EOPNOTSUPP,
+		"does not exist" },
+	{ "a time that is none",
+		"{" ONE_ROOTFS ",'history':[{'created':'now'},{'empty_layer':true}]}", NULL, -EIO,
+		"not a time" },
+};
+
+static void refuses(void **state)
+{
+	const struct refusal_case *c = *state;
+	CLEANUP(freep) char *config = quoted(c->config);
+	CLEANUP(buf_release) struct buf out = { .max = DOCUMENT_MAX };
+	CLEANUP(image_release) struct image image = { 0 };
+	struct error err = { "" };
+
+	make_image(&image, config);
+	if (c->layer_type) {
+		free(image.layers[0].media_type);
+		image.layers[0].media_type = strdup(c->layer_type);
+	}
+	assert_int_equal(schema1_write(&image, config, strlen(config), "", "", &out, &err), c->rc);
+	if (!strstr(err.text, c->error))
+		fail_msg("'%s' does not hold '%s'", err.text, c->error);
+	image.is_artifact = true;
+	assert_int_equal(
+		schema1_write(&image, config, strlen(config), "", "", &out, NULL), -EOPNOTSUPP);
+}
+
+/* Compact and unsigned, it is the payload that skopeo signed. */
+static void writes_what_skopeo_signed(void **state)
+{
+	static const char recorded[] = "conversions/basic.from-oci.v2s1.manifest.json";
+	CLEANUP(image_release) struct image image = { 0 };
+	CLEANUP(buf_release) struct buf out = { .max = DOCUMENT_MAX };
+	struct digest ours, theirs;
+	size_t len = 0, config_len = 0;
+	CLEANUP(freep) char *signed_text = fixture(recorded, &len);
+	CLEANUP(freep)
+	char *config = fixture("conversions/basic.from-oci.oci.config.json", &config_len);
+
+	(void)state;
+	read_image(&image, DOCUMENT_OCI_MANIFEST, "conversions/basic.from-oci.oci.manifest.json");
+	assert_int_equal(image_parse_config(&image, config, config_len, NULL), 0);
+	assert_int_equal(
+		schema1_write(&image, config, config_len, "basic", "from-oci-v2s1", &out, NULL), 0);
+	assert_memory_equal(out.data, signed_text, out.len - 1);
+	assert_int_equal(document_digest(&ours, DIGEST_SHA256, out.data, out.len, NULL), 0);
+	assert_int_equal(document_digest(&theirs, DIGEST_SHA256, signed_text, len, NULL), 0);
+	assert_true(digest_equal(&ours, &theirs));
+}
+
+/* The registry's is indented: the entries and layers are the same. */
+static void writes_the_registrys_entries(void **state)
+{
+	CLEANUP(image_release) struct image image = { 0 };
+	CLEANUP(image_release) struct image ours = { 0 };
+	CLEANUP(image_release) struct image theirs = { 0 };
+	CLEANUP(buf_release) struct buf out = { .max = DOCUMENT_MAX };
+	size_t config_len = 0;
+	CLEANUP(freep)
+	char *config = fixture("conversions/basic.from-oci.v2s2.config.json", &config_len);
+
+	(void)state;
+	read_image(&image, DOCUMENT_SCHEMA2, "conversions/basic.from-oci.v2s2.manifest.json");
+	read_image(
+		&theirs, DOCUMENT_SCHEMA1, "conversions/basic.registry-rewrite.v2s1.manifest.json");
+	assert_int_equal(image_parse_config(&image, config, config_len, NULL), 0);
+	assert_int_equal(schema1_write(&image, config, config_len, "", "", &out, NULL), 0);
+	assert_int_equal(image_parse(&ours, DOCUMENT_SCHEMA1, out.data, out.len, NULL), 0);
+	assert_int_equal(ours.v1_count, theirs.v1_count);
+	for (size_t i = 0; i < ours.v1_count; i++)
+		assert_string_equal(ours.v1[i].json, theirs.v1[i].json);
+	assert_int_equal(ours.layer_count, theirs.layer_count);
+	for (size_t i = 0; i < ours.layer_count; i++)
+		assert_true(digest_equal(&ours.layers[i].digest, &theirs.layers[i].digest));
+}
+
+static void has_an_empty_layer(void **state)
+{
+	struct digest named, found;
+	char text[DIGEST_TEXT_MAX];
+	const void *bytes;
+	size_t len;
+
+	(void)state;
+	bytes = schema1_empty_layer(&len, &named);
+	assert_int_equal(len, 32);
+	assert_int_equal(digest_of(&found, DIGEST_SHA256, bytes, len, NULL), 0);
+	assert_true(digest_equal(&named, &found));
+	assert_string_equal(digest_format(&found, text), EMPTY);
+}
+
 /* Members that are not covered by the signature are not read. */
 static void reads_the_payload_alone(void **state)
 {
@@ -594,11 +784,15 @@ int main(void)
 		cmocka_unit_test(bounds_layers),
 		cmocka_unit_test(refuses_times_that_are_none),
 		cmocka_unit_test(upgrades_alike),
+		cmocka_unit_test(writes_what_skopeo_signed),
+		cmocka_unit_test(writes_the_registrys_entries),
+		cmocka_unit_test(has_an_empty_layer),
 		cmocka_unit_test(reads_the_payload_alone),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(upgrade_cases) +
 				ARRAY_SIZE(coding_cases) + ARRAY_SIZE(recorded_cases) +
-				ARRAY_SIZE(layers_cases) + ARRAY_SIZE(others)];
+				ARRAY_SIZE(layers_cases) + ARRAY_SIZE(write_cases) +
+				ARRAY_SIZE(refusal_cases) + ARRAY_SIZE(others)];
 	size_t n = 0;
 
 	ADD(parse_cases, parses);
@@ -606,6 +800,8 @@ int main(void)
 	ADD(coding_cases, types_layers);
 	ADD(recorded_cases, upgrades_recorded);
 	ADD(layers_cases, upgrades_layers_alike);
+	ADD(write_cases, writes);
+	ADD(refusal_cases, refuses);
 	memcpy(tests + n, others, sizeof others);
 	return cmocka_run_group_tests_name("schema1", tests, NULL, NULL);
 }
