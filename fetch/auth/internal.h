@@ -58,8 +58,6 @@ const struct credential *credentials_find(
 /* Adds the entries of an auth file's text that are for host. */
 int credentials_parse(struct credentials *credentials, size_t file, const char *host,
 	const char *text, size_t len, struct error *err);
-/* Strict; *ret ends in a NUL that is not counted. */
-int base64_decode(char **ret, size_t *ret_len, const char *text, struct error *err);
 /* "user:password" as base64; the caller's. */
 char *credential_basic(const struct credential *credential);
 

@@ -312,6 +312,8 @@ int store_document(struct store *store, const char *repository, const struct des
 	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && blob->size > limit)
 		return error_set(err, EFBIG, "a document of %" PRIu64 " bytes: more than %" PRIu64,
 			blob->size, limit);
+	if (!data_get(&document.request, ret_bytes, ret_len))
+		return 0;
 	buf_init(&document.body, DOCUMENT_MAX);
 	rc = obtain_document(&document, err);
 	if (!rc)

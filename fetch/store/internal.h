@@ -5,6 +5,7 @@
  * A request for files goes through these, top down:
  *	blobs.c     the calls of store.h
  *	locate.c    the digest of a layer that has none yet
+ *	data.c      a blob that came inside its descriptor
  *	obtain.c    what is there already; else one of us makes it (work.c)
  *	pass.c      one pass over the bytes: where they lie, or from the source
  *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
@@ -172,6 +173,11 @@ int landing_reset(struct landing *landing, struct error *err);
 /* Verified: puts it where the next one finds it, and opens it among *ret. */
 int landing_publish(struct landing *landing, struct files *ret, struct error *err);
 void landing_release(struct landing *landing, bool keep_partial);
+
+/* data.c: what the descriptor holds of its blob, verified.  -ENOENT: nothing, or nothing that is
+ * right; -ENOMEM. */
+int data_get(const struct request *request, char **ret, size_t *ret_len);
+int data_open(const struct request *request, struct reader **ret);
 
 /* pass.c.  With an index: index and spool (if one is needed) are made and published as
  * well.  -EBADMSG: not what its digest says. */

@@ -59,7 +59,8 @@ int store_referrers(struct store *store, const char *repository, const struct di
 int store_manifest(struct store *store, const char *repository, const struct digest *digest,
 	char **ret_bytes, size_t *ret_len, char **ret_type, struct cancel *cancel,
 	struct error *err);
-/* A config or other small blob, likewise. */
+/* A config or other small blob, likewise.  Data inside the descriptor is used, here and by
+ * store_blob(), if it is what it should be. */
 int store_document(struct store *store, const char *repository, const struct descriptor *blob,
 	char **ret_bytes, size_t *ret_len, struct cancel *cancel, struct error *err);
 

@@ -85,41 +85,6 @@ static void reads_challenge(void **state)
 	challenge_list_release(&list);
 }
 
-/* ---- base64: RFC 4648 section 10 ---------------------------------------------------------- */
-
-static const struct base64_case {
-	const char *text, *bytes; /* NULL: refused */
-} base64_cases[] = {
-	{ "", "" },
-	{ "Zg==", "f" },
-	{ "Zm8=", "fo" },
-	{ "Zm9v", "foo" },
-	{ "Zm9vYg==", "foob" },
-	{ "Zm9vYmE=", "fooba" },
-	{ "Zm9vYmFy", "foobar" },
-	{ "Zg", NULL },
-	{ "Z===", NULL },
-	{ "Zg==Zg==", NULL },
-	{ "Zm9v\n", NULL },
-	{ "Zm_v", NULL },
-	{ "====", NULL },
-};
-
-static void decodes_base64(void **state)
-{
-	const struct base64_case *c = *state;
-	CLEANUP(freep) char *bytes = NULL;
-	struct error err;
-	size_t len = 0;
-	int rc = base64_decode(&bytes, &len, c->text, &err);
-
-	assert_int_equal(rc, c->bytes ? 0 : -EIO);
-	if (!c->bytes)
-		return;
-	assert_int_equal(len, strlen(c->bytes));
-	assert_string_equal(bytes, c->bytes);
-}
-
 /* ---- credentials -------------------------------------------------------------------------- */
 
 /* printf user:PASSWORD | base64 */
@@ -568,8 +533,6 @@ int main(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(challenge_cases); i++)
 		add(challenge_cases[i].name, reads_challenge, &challenge_cases[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(base64_cases); i++)
-		add(base64_cases[i].text, decodes_base64, &base64_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(credential_cases); i++)
 		add(credential_cases[i].name, finds_credentials, &credential_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(realm_cases); i++)

@@ -1476,6 +1476,46 @@ static void a_document_is_as_long_as_it_says(void **state)
 	assert_int_equal(get_document(bench, bench->fake.blob.size), 0);
 }
 
+/* printf '{"schemaVersion":2}' | base64 */
+#define DATA "eyJzY2hlbWFWZXJzaW9uIjoyfQ=="
+
+static const struct data_case {
+	const char *name, *data;
+	uint64_t size;
+	unsigned opens, warnings;
+	int rc;
+} data_cases[] = {
+	{ "data in a descriptor", DATA, 19, 0, 0, 0 },
+	{ "data without a size", DATA, DESCRIPTOR_SIZE_UNKNOWN, 0, 0, 0 },
+	{ "data of another size", DATA, 18, 2, 3, -EBADMSG },
+	{ "other data", "eyJzY2hlbWFWZXJzaW9uIjozfQ==", 19, 1, 1, 0 },
+	{ "data that is no base64", "eyJzY2hlbWFWZXJzaW9uIjoyfQ", 19, 1, 1, 0 },
+	{ "no data at all", "", 19, 1, 1, 0 },
+};
+
+static void data_row(void **state)
+{
+	const struct data_case *c = *state;
+
+	for (int is_blob = 0; is_blob < 2; is_blob++) {
+		struct bench *bench;
+		void *made;
+
+		assert_int_equal(setup_document(&made), 0);
+		bench = made;
+		bench->fake.blob.data = (char *)c->data;
+		bench->fake.is_unsized = c->size == DESCRIPTOR_SIZE_UNKNOWN;
+		if (is_blob && !c->rc)
+			assert_int_equal(get_blob(bench), c->rc);
+		else
+			assert_int_equal(get_document(bench, c->size), c->rc);
+		assert_int_equal(bench->fake.opens, c->opens);
+		assert_int_equal(bench->warnings, c->warnings);
+		assert_int_equal(is_cached(bench, "blobs/sha256"), c->opens == 1);
+		(void)teardown(&made);
+	}
+}
+
 static void a_layer_is_no_document(void **state)
 {
 	struct bench *bench = *state;
@@ -1828,7 +1868,7 @@ int main(void)
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
 				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases) +
-				ARRAY_SIZE(unsized_cases)];
+				ARRAY_SIZE(unsized_cases) + ARRAY_SIZE(data_cases)];
 	size_t n = ARRAY_SIZE(benched);
 
 	memcpy(tests, benched, sizeof benched);
@@ -1836,5 +1876,6 @@ int main(void)
 	ROWS(document_cases, document_row);
 	ROWS(away_cases, away_row);
 	ROWS(unsized_cases, unsized_row);
+	ROWS(data_cases, data_row);
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
