@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "fetch/cancel.h"
+#include "fetch/layer/layer.h"
 #include "fetch/observer.h"
 #include "model/media_type.h"
 #include "model/tar/tar.h"
-#include "model/tree/tree.h"
 
 enum {
 	SNIFF = TAR_BLOCK,    /* bytes that tell the coding */
@@ -205,6 +205,32 @@ static int open_plain(struct archive *archive, const struct archive_job *job, st
 	return 0;
 }
 
+/* --- a compressed one --- */
+
+static int check_index(const struct layer *layer, struct error *err)
+{
+	if (layer->status)
+		return error_set(err, -layer->status, "%s", layer->message);
+	if (layer->tree.entry_count > BUNDLE_MEMBERS_MAX)
+		return error_set(err, EFBIG, "more than %d members", BUNDLE_MEMBERS_MAX);
+	return 0;
+}
+
+static int open_compressed(
+	struct archive *archive, const struct archive_job *job, struct error *err)
+{
+	CLEANUP(archive_index_release) struct archive_index idx = ARCHIVE_INDEX_NONE;
+	int rc = compressed_index(&idx, job, err);
+
+	if (!rc)
+		rc = check_index(idx.layer, err);
+	if (rc)
+		return rc;
+	tell_dropped(job, idx.layer->dropped);
+	archive->tree = idx.layer->tree; /* the stream keeps what it is in */
+	return spans_open(&archive->plain, job->archive, &idx, job->observer, err);
+}
+
 /* --- opening --- */
 
 static int open_any(struct archive *archive, const struct archive_job *job, struct error *err)
@@ -221,6 +247,7 @@ static int open_any(struct archive *archive, const struct archive_job *job, stru
 		return open_plain(archive, job, err);
 	case CODING_GZIP:
 	case CODING_ZSTD:
+		return open_compressed(archive, job, err);
 	case CODING_XZ:
 	case CODING_BZIP2:
 		return error_set(err, EOPNOTSUPP, "%s compression is not supported",

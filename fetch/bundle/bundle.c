@@ -23,12 +23,13 @@ int bundle_open(struct bundle **ret, const char *path, struct cache *cache,
 {
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	CLEANUP(readerp) struct reader *archive = NULL;
-	struct archive_job job = { .name = path, .observer = observer, .cancel = cancel };
+	struct archive_job job = {
+		.name = path, .cache = cache, .observer = observer, .cancel = cancel
+	};
 	struct bundle *bundle = NULL;
 	struct stat st;
 	int rc;
 
-	(void)cache;
 	if (fd < 0 || fstat(fd, &st))
 		return error_set(err, errno, "'%s': %m", path);
 	if (S_ISDIR(st.st_mode)) {

@@ -6,6 +6,8 @@
  *	steps.c       a path being walked, with the links in it
  *	directory.c   files of a directory
  *	archive.c     members of a tar archive, plain or compressed
+ *	compressed.c  the index of a compressed one, made once
+ *	spans.c       its plain stream, read through the index
  */
 #ifndef FETCH_BUNDLE_INTERNAL_H
 #define FETCH_BUNDLE_INTERNAL_H
@@ -36,11 +38,26 @@ int directory_open(struct bundle **ret, int fd, struct error *err);
 /* How an archive is to be indexed. */
 struct archive_job {
 	struct reader *archive;    /* borrowed */
-	const char *name;          /* for messages */
+	const char *name;          /* for messages; with a cache, the path */
+	struct cache *cache;       /* may be NULL */
 	struct observer *observer; /* may be NULL */
 	struct cancel *cancel;     /* may be NULL */
 };
 int archive_open(struct bundle **ret, const struct archive_job *job, struct error *err);
+
+/* A compressed archive's index, and where the cache or a temporary file has it, its spool. */
+struct layer;
+struct archive_index {
+	struct layer *layer;
+	int spool_fd; /* -1: none is needed */
+};
+#define ARCHIVE_INDEX_NONE ((struct archive_index){ NULL, -1 })
+int compressed_index(struct archive_index *ret, const struct archive_job *job, struct error *err);
+void archive_index_release(struct archive_index *idx);
+
+/* The plain stream.  Takes what is in the index, even on failure; references stored. */
+int spans_open(struct reader **ret, struct reader *stored, struct archive_index *idx,
+	struct observer *observer, struct error *err);
 
 /* A path being walked: the target of each link takes its place. */
 struct steps {

@@ -20,7 +20,7 @@
 enum { SNIFF = 512 };
 
 struct indexer {
-	struct digest digest; /* what the blob must prove to be */
+	struct digest digest; /* what the blob must prove to be; not set: to be found out */
 	uint64_t size;
 	struct hasher *blob_hash;
 	uint64_t fed; /* stored bytes so far */
@@ -110,11 +110,13 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 
 	if (!indexer)
 		return error_set(err, ENOMEM, "index a layer: out of memory");
-	indexer->digest = *digest;
+	if (digest)
+		indexer->digest = *digest;
 	indexer->size = size;
 	rc = cutter_init(&indexer->cutter, spool, context, sink, indexer, err);
 	if (!rc)
-		rc = hasher_new(&indexer->blob_hash, digest->algorithm, err);
+		rc = hasher_new(
+			&indexer->blob_hash, digest ? digest->algorithm : DIGEST_SHA256, err);
 	if (!rc)
 		rc = hasher_new(&indexer->diff_hash, DIGEST_SHA256, err);
 	if (!rc)
@@ -231,6 +233,8 @@ static int verify(struct indexer *indexer, struct error *err)
 			"%" PRIu64 " bytes, not the %" PRIu64 " it should have", indexer->fed,
 			indexer->size);
 	rc = hasher_final(indexer->blob_hash, &digest, err);
+	if (!rc && !digest_is_set(&indexer->digest))
+		indexer->digest = digest;
 	if (rc || digest_equal(&digest, &indexer->digest))
 		return rc;
 	return error_set(err, EBADMSG, "its digest is %s, not %s", digest_format(&digest, have),
@@ -316,4 +320,9 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 		parts.spool_size = cutter->spool_size;
 	}
 	return index_write(index_fd, &parts, err);
+}
+
+const struct digest *indexer_digest(const struct indexer *indexer)
+{
+	return &indexer->digest;
 }

@@ -28,7 +28,8 @@ struct indexer;
  * filled, fails the pass. */
 typedef int indexer_spool_fn(void *context, struct error *err);
 
-/* digest and size (may be DESCRIPTOR_SIZE_UNKNOWN) are what the blob must prove to be. */
+/* digest and size (may be DESCRIPTOR_SIZE_UNKNOWN) are what the blob must prove to be.  A NULL
+ * digest is found out, as sha256: indexer_digest(). */
 int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size,
 	indexer_spool_fn *spool, void *context, struct error *err);
 void indexer_free(struct indexer *indexer);
@@ -44,5 +45,8 @@ int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct 
  * Otherwise the blob is verified, and the index is written to index_fd from
  * offset 0 on (the caller publishes it). */
 int indexer_finish(struct indexer *indexer, int index_fd, struct error *err);
+
+/* What the blob proved to be; after indexer_finish(). */
+const struct digest *indexer_digest(const struct indexer *indexer);
 
 #endif

@@ -260,6 +260,15 @@ static const struct form_case {
 	{ "GNU tar, absolute names", "(cd tree && tar -cPf ../archive --transform 's,^,/,S' *)" },
 	{ "bsdtar, pax", "bsdtar -cf archive --format=pax -C tree ." },
 	{ "bsdtar, GNU", "bsdtar -cf archive --format=gnutar -C tree ." },
+	{ "gzip", "tar -czf archive -C tree ." },
+	{ "gzip in two members",
+		"tar -cf plain -C tree . && "
+		"(head -c 1000 plain | gzip; tail -c +1001 plain | gzip) >archive" },
+	{ "zstd in one frame", "tar -cf - -C tree . | zstd -q >archive" },
+	{ "zstd in many frames", "tar -cf plain -C tree . && for i in 0 1 2 3 4 5 6; do "
+				 "dd if=plain bs=1M count=1 skip=$i 2>/dev/null | zstd -q;"
+				 "done >archive" },
+	{ "bsdtar, gzip", "bsdtar -czf archive -C tree ." },
 };
 
 static void form_row(void **state)
@@ -405,6 +414,12 @@ static const struct broken_case {
 	{ "xz", "tar -cf - tree/top | xz >broken", -EOPNOTSUPP, "xz compression" },
 	{ "bzip2", "tar -cf - tree/top | bzip2 >broken", -EOPNOTSUPP, "bzip2 compression" },
 	{ "an empty file", ": >broken", 0, NULL },
+	{ "gzip of no archive", "seq 1000 | gzip >broken", -EIO, "not a tar archive" },
+	{ "gzip cut off", "tar -czf - tree/large 2>/dev/null | head -c 100000 >broken", -EIO,
+		"gzip" },
+	{ "gzip of an archive cut off", "tar -cf - tree/large | head -c 100000 | gzip >broken",
+		-EIO, "inside the content" },
+	{ "zstd cut off", "tar -cf - tree/large | zstd -q | head -c 100000 >broken", -EIO, "zstd" },
 };
 
 static void broken_row(void **state)
@@ -590,6 +605,257 @@ static void an_archive_cut_short_later_is_a_fault(void **state)
 	assert_true(reader_read(reader, bytes, sizeof bytes, 2 << 20, NULL) < 0);
 }
 
+/* --- compressed archives --- */
+
+static struct cache *open_cache(void)
+{
+	struct cache *cache = NULL;
+
+	assert_int_equal(cache_open(&cache, in_work("cache"), 1 << 30, &observer, NULL), 0);
+	return cache;
+}
+
+/* Opens the archive and reads some; returns how often one was indexed for that. */
+static uint64_t indexings(struct cache *cache)
+{
+	uint64_t before = observer.counters.layers_indexed;
+	CLEANUP(bundlep) struct bundle *bundle = open_bundle(in_work("archive"), cache);
+
+	assert_file(bundle, "a/file", 0, "hello");
+	assert_large(bundle);
+	return observer.counters.layers_indexed - before;
+}
+
+static const struct kept_case {
+	const char *name;
+	const char *command;
+	bool has_spool;
+} kept_cases[] = {
+	{ "gzip is indexed once", "tar -czf archive -C tree .", false },
+	{ "zstd is indexed once", "tar -cf - -C tree . | zstd -q >archive", true },
+};
+
+static void kept_row(void **state)
+{
+	const struct kept_case *c = *state;
+	struct cache *cache;
+
+	run("rm -rf cache");
+	run(c->command);
+	cache = open_cache();
+	assert_int_equal(indexings(cache), 1);
+	assert_int_equal(indexings(cache), 0);
+	cache_close(cache);
+	cache = open_cache();
+	assert_int_equal(indexings(cache), 0);
+	/* By another name it is another one; a link is its target. */
+	run("mv archive other && ln -s other archive");
+	assert_int_equal(indexings(cache), 1);
+	assert_int_equal(indexings(cache), 0);
+	run("mv -f other archive");
+	/* A state that was never seen. */
+	run("touch archive");
+	assert_int_equal(indexings(cache), 1);
+	/* What is missing or damaged is made again. */
+	run("rm -f cache/index/sha256/*");
+	assert_int_equal(indexings(cache), 1);
+	run("for f in cache/index/sha256/*; do echo x >$f; done");
+	assert_int_equal(indexings(cache), 1);
+	assert_int_equal(indexings(cache), 0);
+	if (c->has_spool) {
+		run("rm cache/spool/sha256/*");
+		assert_int_equal(indexings(cache), 1);
+		assert_int_equal(indexings(cache), 0);
+	}
+	assert_int_equal(indexings(NULL), 1);
+	cache_close(cache);
+}
+
+static void what_is_no_archive_is_remembered_too(void **state)
+{
+	struct cache *cache;
+	struct bundle *bundle;
+	uint64_t before;
+
+	(void)state;
+	run("rm -rf cache && seq 1000 | gzip >archive");
+	cache = open_cache();
+	before = observer.counters.layers_indexed;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			bundle_open(&bundle, in_work("archive"), cache, &observer, NULL, NULL),
+			-EIO);
+	assert_int_equal(observer.counters.layers_indexed, before + 1);
+	cache_close(cache);
+}
+
+static void a_cache_that_cannot_be_written_is_no_hindrance(void **state)
+{
+	struct cache *cache;
+
+	(void)state;
+	run("rm -rf cache && tar -cf - -C tree . | zstd -q >archive");
+	/* Too small for what is to be kept. */
+	assert_int_equal(cache_open(&cache, in_work("cache"), 4096, &observer, NULL), 0);
+	assert_int_equal(indexings(cache), 1);
+	assert_int_equal(indexings(cache), 1);
+	cache_close(cache);
+}
+
+static void a_damaged_span_is_told(void **state)
+{
+	CLEANUP(bundlep) struct bundle *bundle = NULL;
+	CLEANUP(readerp) struct reader *reader = NULL;
+	CLEANUP(freep) char *bytes = malloc(LARGE);
+	CLEANUP(closep) int fd = -1;
+	struct stat before, after;
+	struct error err = { "" };
+
+	(void)state;
+	run("tar -czf archive -C tree large");
+	bundle = open_bundle(in_work("archive"), NULL);
+	assert_int_equal(bundle_file(bundle, "large", &reader, NULL), 0);
+	assert_int_equal(reader_stat(reader, &before, NULL), 0);
+	fd = open(in_work("archive"), O_WRONLY);
+	assert_int_equal(pwrite(fd, "damage", 6, LARGE / 2), 6);
+	assert_int_equal(reader_read(reader, bytes, 4096, 0, NULL), 4096);
+	assert_memory_equal(bytes, large, 4096);
+	for (int i = 0; i < 2; i++) /* once more: a failure leaves nothing behind */
+		assert_int_equal(reader_read(reader, bytes, LARGE, 0, &err), -EBADMSG);
+	assert_int_equal(reader_read(reader, bytes, 4096, LARGE - 4096, NULL), 4096);
+	assert_memory_equal(bytes, large + LARGE - 4096, 4096);
+	assert_int_equal(reader_stat(reader, &after, NULL), 0);
+	assert_false(stat_is_same(&before, &after));
+}
+
+static void a_cancelled_pass_ends(void **state)
+{
+	struct counting counting = { .bytes = 0 };
+	struct bundle *bundle;
+	struct cancel cancel;
+	int fd;
+
+	(void)state;
+	run("tar -czf archive -C tree large");
+	fd = open(in_work("archive"), O_RDONLY);
+	assert_int_equal(reader_of_fd(&counting.below, fd, NULL), 0);
+	reader_init(&counting.base, &counting_ops, counting.below->size);
+	cancel_init(&cancel);
+	counting.cancel = &cancel;
+	assert_int_equal(
+		bundle_open_reader(&bundle, &counting.base, "it", &observer, &cancel, NULL),
+		-EINTR);
+	assert_int_equal(counting.reads, 2);
+	cancel_release(&cancel);
+	reader_unref(&counting.base);
+}
+
+/* --- many at once --- */
+
+enum { THREADS = 8, PASSES = 40 };
+
+struct asker {
+	pthread_t thread;
+	struct reader *reader;
+	unsigned seed;
+	bool is_right;
+};
+
+static void *ask(void *context)
+{
+	enum { MOST = 3 << 20 };
+	struct asker *asker = context;
+	CLEANUP(freep) char *bytes = malloc(MOST);
+
+	asker->is_right = true;
+	for (int i = 0; i < PASSES && asker->is_right; i++) {
+		uint64_t offset = (uint64_t)rand_r(&asker->seed) % LARGE;
+		size_t len = (size_t)rand_r(&asker->seed) % MOST;
+		ssize_t n = reader_read(asker->reader, bytes, len, offset, NULL);
+		size_t want = len < LARGE - offset ? len : LARGE - offset;
+
+		asker->is_right = n == (ssize_t)want && !memcmp(bytes, large + offset, want);
+	}
+	return NULL;
+}
+
+/* There are more spans than are kept, and more threads than that. */
+static void threads_share_spans(void **state)
+{
+	CLEANUP(bundlep) struct bundle *bundle = NULL;
+	CLEANUP(readerp) struct reader *reader = NULL;
+	struct asker askers[THREADS];
+
+	(void)state;
+	run("tar -czf archive -C tree large");
+	bundle = open_bundle(in_work("archive"), NULL);
+	assert_int_equal(bundle_file(bundle, "large", &reader, NULL), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		askers[i] = (struct asker){ .reader = reader, .seed = i };
+		assert_int_equal(pthread_create(&askers[i].thread, NULL, ask, &askers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+		assert_true(askers[i].is_right);
+	}
+}
+
+static void *read_start(void *context)
+{
+	struct asker *asker = context;
+	char bytes[4096];
+
+	asker->is_right =
+		reader_read(asker->reader, bytes, sizeof bytes, 0, NULL) == sizeof bytes &&
+		!memcmp(bytes, large, sizeof bytes);
+	return NULL;
+}
+
+static void one_decodes_for_all(void **state)
+{
+	CLEANUP(bundlep) struct bundle *bundle = NULL;
+	CLEANUP(readerp) struct reader *reader = NULL;
+	struct asker askers[THREADS];
+	uint64_t before;
+
+	(void)state;
+	run("tar -czf archive -C tree large");
+	bundle = open_bundle(in_work("archive"), NULL);
+	assert_int_equal(bundle_file(bundle, "large", &reader, NULL), 0);
+	before = observer.counters.spans_decoded;
+	for (unsigned i = 0; i < THREADS; i++) {
+		askers[i] = (struct asker){ .reader = reader };
+		assert_int_equal(
+			pthread_create(&askers[i].thread, NULL, read_start, &askers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+		assert_true(askers[i].is_right);
+	}
+	assert_int_equal(observer.counters.spans_decoded, before + 1);
+}
+
+/* Sections outlive the bundle they came from. */
+static void a_file_outlives_its_bundle(void **state)
+{
+	static const char *const commands[] = { "tar -cf archive -C tree top",
+		"tar -czf archive -C tree top" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		CLEANUP(readerp) struct reader *reader = NULL;
+		struct bundle *bundle;
+		char bytes[4];
+
+		run(commands[i]);
+		bundle = open_bundle(in_work("archive"), NULL);
+		assert_int_equal(bundle_file(bundle, "top", &reader, NULL), 0);
+		bundle_free(bundle);
+		assert_int_equal(reader_read(reader, bytes, sizeof bytes, 0, NULL), 3);
+		assert_memory_equal(bytes, "top", 3);
+	}
+}
+
 #define ROWS(table, fn)                                                                            \
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
 		tests[n++] = (struct CMUnitTest)                                                   \
@@ -607,14 +873,23 @@ int main(void)
 		cmocka_unit_test(members_have_a_ceiling),
 		cmocka_unit_test(a_touched_file_has_another_stat),
 		cmocka_unit_test(an_archive_cut_short_later_is_a_fault),
+		cmocka_unit_test(what_is_no_archive_is_remembered_too),
+		cmocka_unit_test(a_cache_that_cannot_be_written_is_no_hindrance),
+		cmocka_unit_test(a_damaged_span_is_told),
+		cmocka_unit_test(a_cancelled_pass_ends),
+		cmocka_unit_test(threads_share_spans),
+		cmocka_unit_test(one_decodes_for_all),
+		cmocka_unit_test(a_file_outlives_its_bundle),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(form_cases) +
-				ARRAY_SIZE(member_cases) + ARRAY_SIZE(broken_cases)];
+				ARRAY_SIZE(member_cases) + ARRAY_SIZE(broken_cases) +
+				ARRAY_SIZE(kept_cases)];
 	size_t n = 0;
 
 	ROWS(form_cases, form_row);
 	ROWS(member_cases, member_row);
 	ROWS(broken_cases, broken_row);
+	ROWS(kept_cases, kept_row);
 	memcpy(tests + n, single, sizeof single);
 	return cmocka_run_group_tests_name("bundle", tests, make_tree, drop_tree);
 }
