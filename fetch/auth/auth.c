@@ -171,6 +171,13 @@ void auth_allow_http(struct auth *auth)
 	(void)pthread_mutex_unlock(&auth->lock);
 }
 
+void auth_use_basic(struct auth *auth)
+{
+	(void)pthread_mutex_lock(&auth->lock);
+	auth->scheme = SCHEME_BASIC;
+	(void)pthread_mutex_unlock(&auth->lock);
+}
+
 bool auth_has_credentials(struct auth *auth, const char *repository)
 {
 	return credentials_find(&auth->credentials, auth->host, repository);

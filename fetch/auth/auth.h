@@ -44,6 +44,9 @@ void auth_free(struct auth *auth);
 
 /* The registry turned out to speak http: realms may, too. */
 void auth_allow_http(struct auth *auth);
+/* Servers of the V1 protocol do not always ask: Basic credentials, if there are any, go with every
+ * request from now on. */
+void auth_use_basic(struct auth *auth);
 /* Are there credentials for this repository (NULL: for the registry)? */
 bool auth_has_credentials(struct auth *auth, const char *repository);
 
