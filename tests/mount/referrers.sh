@@ -63,7 +63,11 @@ amd64 = image(tagged, "amd64")
 tagged.tag("alone", amd64)
 first, second = artifact(tagged, "typed"), artifact(tagged, "untyped")
 say("typed", first), say("untyped", second)
-fallback = tagged.index([{**first, "artifactType": "example/typed"}, second])
+twins = [{**second, "digest": "sha256:" + "abcdef" * 2 + digits, "artifactType": "example/twin"}
+         for digits in ("0" * 52, "0123" + "1" * 48, "0123" + "2" * 48)]
+strange = [{**second, "digest": "sha256:" + digit * 64, "artifactType": type}
+           for digit, type in (("1", "../../x"), ("2", "x" * 256), ("3", ""))]
+fallback = tagged.index([{**first, "artifactType": "example/typed"}, second, *twins, *strange])
 tagged.tag("sha256-" + amd64["digest"].split(":")[1], fallback)
 tagged.close()
 END
@@ -109,16 +113,30 @@ check_cosign() {
 		"sha256:$cosign" "cosign's manifest"
 }
 
+# check_tagged MNT: the second layout.  Types are names of files, whatever they hold; names of one type
+# are as long as it takes to tell them apart.
+check_tagged() {
+	local referrers=$1/alone/linux_amd64/referrers
+	assert_eq "$(names "$referrers")" \
+		"%2E.%2F..%2Fx example%2Ftwin example%2Ftyped unknown" "types by the fallback tag"
+	assert_eq "$(names "$referrers/example%2Ftwin")" \
+		"abcdefabcdef0000 abcdefabcdef01231111 abcdefabcdef01232222" "names of one beginning"
+	assert_eq "$(names "$referrers/unknown")" \
+		"$(printf '%s\n' 222222222222 333333333333 "$(short "$untyped")" |
+			sort | paste -s -d ' ')" "those without a type that could be a name"
+	assert_same_file "$referrers/example%2Ftyped/$(short "$typed")/manifest.json" \
+		"$work/tagged/blobs/sha256/$typed"
+	assert_fails "Input/output error" ls "$referrers/example%2Ftwin/abcdefabcdef0000"
+	assert_fails "No such file" ls "$referrers/example%2Ftwin/abcdefabcdef"
+}
+
 # ---- a layout -----------------------------------------------------------------------------------
 
 mount_imgfs "oci:$work/layout" "$work/mnt-layout"
 check_tree "$work/mnt-layout"
 check_cosign "$work/mnt-layout"
 mount_imgfs "oci:$work/tagged" "$work/mnt-tagged"
-assert_eq "$(names "$work/mnt-tagged/alone/linux_amd64/referrers")" "example%2Ftyped unknown" \
-	"types by the fallback tag"
-assert_eq "$(names "$work/mnt-tagged/alone/linux_amd64/referrers/unknown")" "$(short "$untyped")" \
-	"one without a type"
+check_tagged "$work/mnt-tagged"
 
 # ---- the API ------------------------------------------------------------------------------------
 
@@ -177,12 +195,18 @@ rules '[]'
 start_faultregistry --no-referrers "tagged=$work/tagged"
 mount_imgfs "docker://$registry/tagged" "$work/mnt-fallback"
 reset_requests
-assert_eq "$(names "$work/mnt-fallback/alone/linux_amd64/referrers")" "example%2Ftyped unknown" \
-	"types by the fallback tag"
+ls "$work/mnt-fallback/alone/linux_amd64" >"$work/stdout"
 assert_eq "$(asked)" 2 "requests where there is no API"
-type=example%2Ftyped
-assert_same_file "$work/mnt-fallback/alone/linux_amd64/referrers/$type/$(short "$typed")/manifest.json" \
-	"$work/tagged/blobs/sha256/$typed"
+check_tagged "$work/mnt-fallback"
+unmount "$work/mnt-fallback"
+
+# Nobody there, and nothing known from before: the siblings are.
+mount_imgfs "docker://$registry/tagged" "$work/mnt-away" "cache_dir=$work/other"
+cat "$work/mnt-away/alone/linux_amd64/config.json" >"$work/stdout"
+end_process "$registry_pid"
+assert_eq "$(names "$work/mnt-away/alone/linux_amd64")" \
+	"config.json digest docker history.txt layers manifest.json oci rootfs" "without the registry"
+assert_fails "No route to host" ls "$work/mnt-away/alone/linux_amd64/referrers"
 
 # ---- what other tools wrote ---------------------------------------------------------------------
 
