@@ -157,6 +157,43 @@ void reference_release(struct reference *reference)
 	*reference = (struct reference){ 0 };
 }
 
+char *reference_familiar(const char *host, const char *repository)
+{
+	static const char library[] = "library/";
+	const char *slash = strchr(repository, '/');
+	char *name = NULL;
+
+	if (strcmp(host, DOCKER_HUB))
+		return asprintf(&name, "%s/%s", host, repository) < 0 ? NULL : name;
+	if (slash && !strchr(slash + 1, '/') && !strncmp(repository, library, strlen(library)))
+		repository = slash + 1;
+	return strdup(repository);
+}
+
+/* Bytes of a repository's name that come from a file's: leaves room for "docker.io/library/". */
+enum { FILE_NAME_USED_MAX = REPOSITORY_MAX / 2 };
+
+char *repository_from_file_name(const char *file_name)
+{
+	char *name = malloc(strlen(file_name) + 1);
+	size_t len = 0;
+
+	if (!name)
+		return NULL;
+	for (const char *p = file_name; *p && len < FILE_NAME_USED_MAX; p++) {
+		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+
+		if (is_alphanumeric(c))
+			name[len++] = c;
+		else if (len && is_alphanumeric(name[len - 1]))
+			name[len++] = c == '.' || c == '_' ? c : '-';
+	}
+	if (len && !is_alphanumeric(name[len - 1]))
+		len--;
+	name[len] = '\0';
+	return name;
+}
+
 /* Cuts "@DIGEST" off text. */
 static int take_digest(struct reference *reference, char *text, struct error *err)
 {

@@ -38,4 +38,12 @@ struct reference {
 int reference_parse(struct reference *ret, const char *text, struct error *err);
 void reference_release(struct reference *reference);
 
+/* The short name that Docker prints for a repository: docker.io/library/x is x.  Owned by the
+ * caller; NULL when out of memory. */
+char *reference_familiar(const char *host, const char *repository);
+/* A file name as a repository name of one component: a run of anything but letters and digits
+ * becomes one '.' or '_', if it begins with that, or else '-'.  "" when nothing is left; otherwise
+ * as reference_familiar(). */
+char *repository_from_file_name(const char *file_name);
+
 #endif

@@ -163,9 +163,64 @@ static void judges_parts_of_text(void **state)
 	assert_false(reference_is_host("", 0));
 }
 
+static void a_familiar_name(void **state)
+{
+	static const struct {
+		const char *host, *repository, *name;
+	} cases[] = {
+		{ "docker.io", "library/debian", "debian" },
+		{ "docker.io", "team/app", "team/app" },
+		{ "docker.io", "library/a/b", "library/a/b" },
+		{ "docker.io", "library", "library" },
+		{ "docker.io", "libraryx/a", "libraryx/a" },
+		{ "quay.io", "library/app", "quay.io/library/app" },
+		{ "localhost:5000", "app", "localhost:5000/app" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(freep) char *name = reference_familiar(cases[i].host, cases[i].repository);
+
+		assert_string_equal(name, cases[i].name);
+	}
+}
+
+static void a_file_as_a_repository(void **state)
+{
+	static const struct {
+		const char *file, *name;
+	} cases[] = {
+		{ "app", "app" },
+		{ "App.TAR", "app.tar" },
+		{ "my image (2).tar", "my-image-2-tar" },
+		{ "a__b--c..d", "a_b-c.d" },
+		{ ".hidden_", "hidden" },
+		{ "\xc3\xa9t\xc3\xa9", "t" },
+		{ "...", "" },
+		{ "", "" },
+	};
+	char long_name[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(freep) char *name = repository_from_file_name(cases[i].file);
+
+		assert_string_equal(name, cases[i].name);
+		assert_true(!*name || repository_is_valid(name));
+	}
+	for (size_t i = 0; i < sizeof long_name - 1; i++)
+		long_name[i] = i % 2 ? '-' : 'x';
+	long_name[sizeof long_name - 1] = '\0';
+	for (size_t i = 0; i < 2; i++) {
+		CLEANUP(freep) char *name = repository_from_file_name(long_name + i);
+
+		assert_true(repository_is_valid(name));
+	}
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(name_cases) + 1];
+	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(name_cases) + 3];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parse_cases); i++)
@@ -179,5 +234,7 @@ int main(void)
 			.test_func = judges_names,
 			.initial_state = (void *)&name_cases[i] };
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(judges_parts_of_text);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_familiar_name);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_file_as_a_repository);
 	return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }
