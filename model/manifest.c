@@ -16,16 +16,34 @@
 #include "model/error.h"
 #include "model/json.h"
 
+/* Attestations of BuildKit and signatures of cosign lie in layers over an image config.  A layer
+ * that does not say what it is may be a tar. */
+static bool has_tar_layers(const struct image *image)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		const char *type = image->layers[i].media_type;
+		enum media_role role = media_type_find(type)->role;
+
+		if (!type || !*type || role == ROLE_LAYER || role == ROLE_ENCRYPTED_LAYER)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Everything but an image config makes an artifact; artifactType over the
  * empty config is the new way to say so.  Schema 2 knows no artifacts, and its
  * early writers called the config's type application/octet-stream or nothing,
  * which Docker still takes for an image.
+ *
+ * An image config over layers that are no tars makes none either.
  */
 static bool is_artifact(const struct image *image)
 {
 	const char *type = image->config.media_type;
 
+	if (image->layer_count && !has_tar_layers(image))
+		return true;
 	if (media_type_find(type)->role == ROLE_CONFIG)
 		return false;
 	if (image->kind == DOCUMENT_SCHEMA2)
