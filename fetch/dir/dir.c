@@ -57,7 +57,8 @@ static int read_manifest(struct dir_source *dir, struct error *err)
 	if (!rc)
 		rc = bundle_read(dir->bundle, "manifest.json", &text, err);
 	if (!rc)
-		rc = digest_of(&digest, DIGEST_SHA256, text.data, text.len, err);
+		rc = document_digest(
+			&digest, DIGEST_SHA256, text.data ? text.data : "", text.len, err);
 	if (rc)
 		return rc;
 	(void)pthread_mutex_lock(&dir->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "dir:" as containers-transports(5) has it: one image without a name.  Digests are
- * sha256sum's; that of a signed schema 1 manifest is of its payload, as recorded in the fixtures.
+ * sha256sum's; that of a signed schema 1 manifest is of its payload.
  */
 #include "fetch/dir/dir.h"
 
@@ -15,6 +15,7 @@
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "tests/unit/fixture.h"
 #include "tests/unit/places.h"
 
 static void no_log(struct observer *observer, enum log_level level, const char *text)
@@ -127,6 +128,10 @@ static const struct document_case {
 		"bc5857ac9458293d5111ab85c952172cd7f56bceb4e3014ddc4cafac8927b313" },
 	{ "an unsigned schema 1", "{\"schemaVersion\":1,\"fsLayers\":[],\"history\":[]}",
 		"5b41321bd508a125702d2d43cdba2bd2df5bda46524f14b54dd712a32d56eead" },
+	/* the payload: printf '{\n"schemaVersion":1,"fsLayers":[]\n}' | sha256sum */
+	{ "a signed schema 1",
+		"{\n\"schemaVersion\":1,\"fsLayers\":[],\n\"signatures\":[{\"header\":{\"jwk\":{},\"alg\":\"ES256\"},\"signature\":\"AAAA\",\"protected\":\"eyJmb3JtYXRMZW5ndGgiOjMzLCJmb3JtYXRUYWlsIjoiQ24wIn0\"}]\n}",
+		"8387aee7f08f44427af01e0e1c28e5c51a32dfd96e56d4de426501d9c375659f" },
 	{ "broken JSON", "{\"schemaVersion\":2,",
 		"f7b7d809e2fdd88cae2869cd8242fd75911f7cb4d2c94befd7fa5bff0a523002" },
 	{ "no JSON", "hello", HELLO_HEX },
@@ -330,6 +335,25 @@ static void reads_fixture(void **state)
 	source_free(source);
 }
 
+/* The payload's digest, as an independent verifier recorded it. */
+static void names_a_signed_fixture(void **state)
+{
+	size_t len;
+	CLEANUP(freep) char *text = fixture("containers-image/schema1.json", &len);
+	struct source *source;
+	struct place place;
+
+	(void)state;
+	place_make(&place);
+	place_put_text(&place, "version", VERSION);
+	place_put(&place, "manifest.json", text, len);
+	source = open_dir(place_open(&place, false, &observer));
+	check_resolves(
+		source, "5a26403ca5f91c7f04300e397efc83960afbfe2d2b34314383a53e267a604455", len);
+	source_free(source);
+	place_drop(&place);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest singles[] = {
@@ -338,6 +362,7 @@ int main(void)
 		cmocka_unit_test(sees_changes),
 		cmocka_unit_test(can_be_cancelled),
 		cmocka_unit_test(reads_fixture),
+		cmocka_unit_test(names_a_signed_fixture),
 	};
 	struct CMUnitTest
 		tests[ARRAY_SIZE(singles) + ARRAY_SIZE(document_cases) + ARRAY_SIZE(open_cases)];
