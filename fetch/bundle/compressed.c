@@ -266,7 +266,7 @@ static int make(struct archive_index *ret, const struct archive_job *job,
 
 int compressed_index(struct archive_index *ret, const struct archive_job *job, struct error *err)
 {
-	CLEANUP(memory_release) struct memory memory = { NULL };
+	CLEANUP(memory_release) struct memory memory = { .path = NULL };
 	struct stat st;
 	int rc = reader_stat(job->archive, &st, err);
 

@@ -1036,6 +1036,27 @@ static void ends_without_a_spool(void **state)
 	assert_non_null(strstr(err.text, "no place for a spool"));
 }
 
+static void finds_out_the_digest(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	CLEANUP(closep) int fd = temporary();
+	struct layer *layer = NULL;
+	struct error err = { "" };
+	struct digest digest;
+
+	(void)state;
+	gz_dynamic(&blob, &plain);
+	sha256(blob.data, blob.len, &digest);
+	assert_int_equal(indexer_new(&indexer, NULL, blob.len, no_spool, NULL, &err), 0);
+	assert_int_equal(indexer_feed(indexer, blob.data, blob.len, &err), 0);
+	assert_int_equal(indexer_finish(indexer, fd, &err), 0);
+	assert_true(digest_equal(indexer_digest(indexer), &digest));
+	assert_int_equal(layer_open(&layer, fd, &digest, &err), 0);
+	layer_free(layer);
+}
+
 static void ends_when_cancelled(void **state)
 {
 	CLEANUP(blob_release) struct blob blob = { 0 };
@@ -1366,6 +1387,7 @@ static void agrees_with_other_readers(void **state)
 static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(verifies_the_blob),
 	cmocka_unit_test(ends_without_a_spool),
+	cmocka_unit_test(finds_out_the_digest),
 	cmocka_unit_test(ends_when_cancelled),
 	cmocka_unit_test(notices_a_damaged_index),
 	cmocka_unit_test(notices_a_cut_index),
