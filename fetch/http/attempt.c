@@ -125,14 +125,22 @@ static int on_connected(void *context, char *peer, char *local, int peer_port, i
 }
 
 /* Names may resolve to anything: where a redirect leads is checked once more
- * when the address is known. */
+ * when the address is known.  What a proxy connects to, it has to check itself. */
+static bool is_checked(const struct http_transfer *t)
+{
+	if (t->http->config.stays_outside)
+		return !t->http->proxy;
+	return !attempt_is_own_origin(t) && !t->may_go_inside;
+}
+
 static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_transfer *t = context;
 
 	(void)purpose;
-	if (!attempt_is_own_origin(t) && !t->may_go_inside && address_is_internal(&address->addr)) {
-		failure_set(t, EIO, PATIENCE_NONE, "redirected to an internal address");
+	if (is_checked(t) && address_is_internal(&address->addr)) {
+		failure_set(t, EIO, PATIENCE_NONE, "%s an internal address",
+			t->hops ? "redirected to" : "its name is one of");
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -165,10 +173,12 @@ static void set_proxy(struct http_transfer *t)
 {
 	const struct http *http = t->http;
 
+	if (http->config.stays_outside)
+		(void)curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "");
 	if (http->unix_socket)
 		set_text(t->easy, CURLOPT_PROXY, "");
-	else if (http->proxy)
-		set_text(t->easy, CURLOPT_PROXY, http->proxy);
+	else if (http->proxy || http->config.stays_outside)
+		set_text(t->easy, CURLOPT_PROXY, http->proxy ? http->proxy : "");
 	else if (http_host_is_loopback(strstr(t->origin, "://") + 3))
 		set_text(t->easy, CURLOPT_PROXY, "");
 	else if (!http_url_is_https(t->origin))

@@ -285,12 +285,24 @@ static int copy_text(char **ret, const char *text)
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* Whether there is one must be known where addresses are checked: libcurl does not tell. */
+static const char *find_proxy(const struct http_config *config)
+{
+	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy",
+		"ALL_PROXY" };
+	const char *proxy = config->proxy;
+
+	for (size_t i = 0; config->stays_outside && !proxy && i < ARRAY_SIZE(names); i++)
+		proxy = from_environment(NULL, names[i]);
+	return proxy;
+}
+
 static int copy_config(struct http *http, const struct http_config *config)
 {
 	http->config = *config;
 	if (!http->config.max_connections)
 		http->config.max_connections = 1;
-	if (copy_text(&http->proxy, config->proxy) ||
+	if (copy_text(&http->proxy, find_proxy(config)) ||
 		copy_text(&http->user_agent, config->user_agent) ||
 		copy_text(&http->ca_file, from_environment(config->ca_file, "SSL_CERT_FILE")) ||
 		copy_text(&http->ca_path, from_environment(config->ca_path, "SSL_CERT_DIR")) ||

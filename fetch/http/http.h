@@ -52,6 +52,9 @@ struct http_config {
 	const char *ca_path;
 	const char *client_cert, *client_key; /* or NULL */
 	bool verify_tls;
+	/* No address of this machine, the link or a private network is spoken to; a proxy, if one
+	 * is configured, is used for everything. */
+	bool stays_outside;
 	unsigned connect_timeout_ms;
 	unsigned stall_timeout_ms; /* without a byte for so long: the attempt has failed */
 	unsigned retries;          /* further attempts after the first */

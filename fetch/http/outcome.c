@@ -275,8 +275,8 @@ static void note_peer(struct http_transfer *t)
 	const char *ip = NULL;
 	char host[64];
 
-	if (!attempt_is_own_origin(t) || curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &ip) ||
-		!ip || !*ip)
+	if (t->http->config.stays_outside || !attempt_is_own_origin(t) ||
+		curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &ip) || !ip || !*ip)
 		return;
 	(void)snprintf(host, sizeof host, strchr(ip, ':') ? "[%s]" : "%s", ip);
 	if (http_host_is_internal(host))

@@ -119,6 +119,8 @@ static int set_url(struct http_transfer *t, const char *url, struct error *err)
 	if (!t->url || !t->origin)
 		return error_set(err, ENOMEM, "out of memory");
 	t->may_go_inside = http_url_is_internal(t->first_url);
+	if (t->may_go_inside && t->http->config.stays_outside)
+		return error_set(err, EIO, "an internal address");
 	return 0;
 }
 

@@ -128,6 +128,8 @@ int access_prove(const struct request *request, struct error *err)
 			"%s: offline, and it was never read through '%s'",
 			digest_format(digest, text), request->repository);
 	rc = source->ops->prove(source, request->repository, digest, request->cancel, err);
+	if (foreign_may_follow(request, rc) && access_was_proven(request))
+		return 0;
 	if (is_away(rc) && access_was_proven(request)) {
 		observer_log(store->observer, LOG_LEVEL_WARNING, "%s; serving %.19s from cache",
 			err ? err->text : "no answer", digest_format(digest, text));

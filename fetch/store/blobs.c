@@ -73,7 +73,7 @@ int store_blob(struct store *store, const char *repository, const struct descrip
 		if (rc)
 			return listed(rc);
 		rc = verify_once(&request, files.blob, &st, err);
-		if (rc != -EBADMSG || !is_remote(store))
+		if (rc != -EBADMSG || files.is_local)
 			break;
 		store_drop(store, CACHE_BLOB, &blob->digest);
 		files_close(&files);
@@ -81,7 +81,7 @@ int store_blob(struct store *store, const char *repository, const struct descrip
 	if (rc)
 		return rc;
 	*ret = (struct stored_blob){
-		.size = files.blob->size, .is_local = !is_remote(store), .st = st
+		.size = files.blob->size, .is_local = files.is_local, .st = st
 	};
 	ret->bytes = TAKE(files.blob);
 	return 0;
@@ -162,8 +162,7 @@ int store_layer_files(struct store *store, const char *repository, const struct 
 
 void store_layer_damaged(struct store *store, const struct layer *layer)
 {
-	if (is_remote(store))
-		store_drop(store, CACHE_BLOB, &layer->digest);
+	store_drop(store, CACHE_BLOB, &layer->digest);
 	store_drop(store, CACHE_SPOOL, &layer->digest);
 	store_drop(store, CACHE_INDEX, &layer->digest);
 }

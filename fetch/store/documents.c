@@ -84,13 +84,11 @@ static int read_file(struct document *document, struct reader *file, struct erro
 static int read_stream(struct document *document, struct error *err)
 {
 	const struct request *request = &document->request;
-	struct source *source = request->store->source;
 	CLEANUP(streamp) struct blob_stream *stream = NULL;
 	char piece[16 << 10];
 	uint64_t start;
 	ssize_t n = 0;
-	int rc = source->ops->open_blob(source, request->repository, request->blob, 0, &stream,
-		&start, request->cancel, err);
+	int rc = stream_open(request, 0, &stream, &start, err);
 
 	if (rc)
 		return rc;

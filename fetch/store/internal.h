@@ -7,6 +7,7 @@
  *	locate.c    the digest of a layer that has none yet
  *	data.c      a blob that came inside its descriptor
  *	obtain.c    what is there already; else one of us makes it (work.c)
+ *	foreign.c   blobs that are elsewhere
  *	pass.c      one pass over the bytes: where they lie, or from the source
  *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
  *
@@ -35,9 +36,10 @@ enum {
 /* What is open of a blob. */
 struct files {
 	struct reader *blob;    /* in the cache or in the source; NULL: not open */
+	bool is_local;          /* the blob is in the source */
 	int index_fd, spool_fd; /* -1: not open */
 };
-#define FILES_NONE ((struct files){ NULL, -1, -1 })
+#define FILES_NONE ((struct files){ NULL, false, -1, -1 })
 
 enum files_wanted {
 	WANT_BLOB = 1 << CACHE_BLOB,
@@ -85,7 +87,8 @@ struct store {
 	struct cache *cache;
 	struct observer *observer;
 	char *host;
-	bool offline; /* and the source is not local */
+	struct urls *urls; /* NULL: they are not followed */
+	bool offline;      /* and the source is not local */
 	uint64_t fetch_limit;
 	struct digest names;     /* stands for a repository's names in proofs */
 	_Atomic bool was_warned; /* that temporary files are used: said once */
@@ -146,6 +149,16 @@ void uncached_put(struct store *store, enum cache_kind kind, const struct digest
 void uncached_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
 void uncached_init(struct store *store);
 void uncached_release(struct store *store);
+
+/* foreign.c.  Does the source refuse a blob (rc) that is said to be elsewhere as well? */
+bool foreign_is_meant(const struct request *request, int rc);
+/* And are we to go there? */
+bool foreign_may_follow(const struct request *request, int rc);
+/* Says that we are not; returns rc. */
+int foreign_refuse(int rc, struct error *err);
+/* As source_ops.open_blob, from there if need be. */
+int stream_open(const struct request *request, uint64_t offset, struct blob_stream **ret,
+	uint64_t *ret_offset, struct error *err);
 
 /* landing.c: where the bytes of a new entry land. */
 struct landing {

@@ -74,7 +74,7 @@ static int open_local(const struct request *request, struct reader **ret, struct
 	int rc = source->ops->open_reader(source, &blob->digest, &found, err);
 
 	if (rc)
-		return listed(rc);
+		return rc;
 	if (blob->size == DESCRIPTOR_SIZE_UNKNOWN || found->size == blob->size) {
 		*ret = TAKE(found);
 		return 0;
@@ -108,10 +108,12 @@ static int find(const struct request *request, unsigned wanted, bool may_ask, st
 	bool is_missing = false, has_some = false;
 	int rc = 0;
 
-	if (!is_remote(store) && !ret->blob)
+	if (!is_remote(store) && !ret->blob) {
 		rc = open_local(request, &ret->blob, err);
-	if (rc)
-		return rc;
+		ret->is_local = !rc;
+	}
+	if (rc && !foreign_may_follow(request, rc))
+		return listed(foreign_is_meant(request, rc) ? foreign_refuse(rc, err) : rc);
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		if (!(wanted & 1U << kind))
 			continue;
@@ -153,7 +155,7 @@ static int index_cached(const struct request *request, struct files *ret, struct
 	if (rc != -EBADMSG)
 		return rc;
 	tell_mismatch(request->store, err);
-	if (!is_remote(request->store))
+	if (ret->is_local)
 		return rc;
 	store_drop(request->store, CACHE_BLOB, &request->blob->digest);
 	reader_unref(TAKE(ret->blob));

@@ -251,13 +251,11 @@ static uint64_t where_to_go_on(const struct pass *pass, const struct landing *la
 static int feed_stream(struct pass *pass, struct landing *landing, struct error *err)
 {
 	const struct request *request = pass->request;
-	struct source *source = request->store->source;
 	CLEANUP(streamp) struct blob_stream *stream = NULL;
 	uint64_t from = where_to_go_on(pass, landing), start = 0, skip;
 	int rc;
 
-	rc = source->ops->open_blob(source, request->repository, request->blob, from, &stream,
-		&start, request->cancel, err);
+	rc = stream_open(request, from, &stream, &start, err);
 	if (rc)
 		return rc == -ERANGE ? -EBADMSG : rc; /* what landed is more than there is */
 	if (start && start != from)
@@ -299,6 +297,10 @@ static int feed_all(struct pass *pass, struct landing *landing, struct error *er
 
 	if (is_whole && !access_is_proven(request))
 		rc = access_prove(request, err);
+	if (foreign_may_follow(request, rc)) { /* what comes from there is proof, all of it */
+		is_whole = false;
+		rc = landing_reset(landing, err);
+	}
 	if (!rc)
 		rc = feed_landed(pass, landing, err);
 	if (!rc && !is_whole)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "fetch/urls/urls.h"
 #include "model/cleanup.h"
 
 CLEANUP_POINTER(storep, struct store, store_free)
@@ -29,6 +30,12 @@ int store_new(struct store **ret, struct source *source, struct cache *cache,
 	uncached_init(store);
 	if (!store->host)
 		return error_set(err, ENOMEM, "out of memory");
+	if (config->follow_urls && !config->offline) {
+		rc = urls_new(&store->urls, config->http,
+			*config->host && http_host_is_internal(config->host), observer, err);
+		if (rc)
+			return rc;
+	}
 	rc = digest_of(&store->names, DIGEST_SHA256, names, sizeof names - 1, err);
 	if (rc)
 		return rc;
@@ -42,6 +49,7 @@ void store_free(struct store *store)
 		return;
 	uncached_release(store);
 	source_free(store->source);
+	urls_free(store->urls);
 	(void)pthread_mutex_destroy(&store->lock);
 	free(store->host);
 	free(store);
@@ -79,6 +87,7 @@ int files_put(struct files *files, enum cache_kind kind, int fd, struct error *e
 
 	if (kind == CACHE_BLOB) {
 		reader_unref(TAKE(files->blob));
+		files->is_local = false;
 		return reader_of_fd(&files->blob, fd, err);
 	}
 	closep(at);

@@ -7,12 +7,12 @@
  * waits for the first's result (flock of the partial, or an in-process table).
  *
  * Rules it keeps: a document is fetched once and kept by digest; local blobs are never
- * copied, only their indexes are; a cached blob is served only after this identity proved access
- * through this repository; a bad copy (digest mismatch) is dropped and fetched
- * afresh once, then -EBADMSG; when the registry is away, cached refs and lists go on with a
- * warning; offline: nothing but the cache is asked, -ENETUNREACH for what it does not have; a full
- * disk degrades to unlinked temporary files, and to -ENOSPC only when there is no place at all.
- * A listed blob that the source does not have is -EIO, never -ENOENT.
+ * copied, only their indexes are (foreign layers lie in the cache); a cached blob is served only
+ * after this identity proved access through this repository; a bad copy (digest mismatch) is
+ * dropped and fetched afresh once, then -EBADMSG; when the registry is away, cached refs and lists
+ * go on with a warning; offline: nothing but the cache is asked, -ENETUNREACH for what it does not
+ * have; a full disk degrades to unlinked temporary files, and to -ENOSPC only when there is no
+ * place at all. A listed blob that the source does not have is -EIO, never -ENOENT.
  */
 #ifndef FETCH_STORE_STORE_H
 #define FETCH_STORE_STORE_H
@@ -27,12 +27,17 @@
 #include "fetch/reader.h"
 #include "fetch/source.h"
 
+struct http_config;
 struct store;
 
 struct store_config {
 	const char *host; /* names the source in refs/: host[:port], or "" for local ones */
 	bool offline;
 	uint64_t fetch_limit; /* bytes of one blob; 0: none.  Over it: -EFBIG */
+	/* Foreign layers: a blob that the source does not have is fetched from the URLs in its
+	 * descriptor, by a client made from http (fetch/urls). */
+	bool follow_urls;
+	const struct http_config *http; /* follow_urls only; needed by store_new() alone */
 };
 
 /* Takes the source; borrows cache (may be NULL: no cache, temporary files) and observer. */

@@ -15,6 +15,7 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ enum { SMALL_LEN = 100000, BIG_LEN = 6 << 20, SERVER_ARGS_MAX = 24 };
 struct fault_server {
 	pid_t pid;
 	int port, cdn_port;
+	bool speaks_tls; /* its control endpoints, too: set by the test */
 	char dir[64];
 	unsigned char *small, *big;
 	char small_digest[80], big_digest[80], manifest_digest[80];
@@ -233,6 +235,24 @@ static inline void fault_server_stop(struct fault_server *server)
 	free(server->manifest);
 }
 
+/* A certificate for 127.0.0.1, in a new directory; false: there is no openssl to make it. */
+static inline bool make_certificate(char dir[static 64], char pem[static 128], char key[static 128])
+{
+	char command[512];
+
+	(void)snprintf(dir, 64, "/tmp/imgfs-unit-XXXXXX");
+	if (!mkdtemp(dir))
+		fault_die("mkdtemp");
+	(void)snprintf(pem, 128, "%s/ca.crt", dir);
+	(void)snprintf(key, 128, "%s/server.pem", dir);
+	(void)snprintf(command, sizeof command,
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+		"-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -out %s -keyout %s "
+		"2>/dev/null",
+		pem, key);
+	return system(command) == 0;
+}
+
 static inline int connect_to(int port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
@@ -245,22 +265,13 @@ static inline int connect_to(int port)
 	return fd;
 }
 
-/* One control request; the answer, head and all, is the caller's. */
-static inline char *fault_control(
-	struct fault_server *server, const char *method, const char *path, const char *body)
+/* All that comes; the caller's. */
+static inline char *read_to_end(int fd)
 {
-	int fd = connect_to(server->port);
-	char *answer = NULL, *request = NULL;
+	char *answer = NULL;
 	size_t used = 0;
 	ssize_t n;
 
-	if (asprintf(&request,
-		    "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-		    "Content-Length: %zu\r\n\r\n%s",
-		    method, path, strlen(body), body) < 0)
-		fault_die("asprintf");
-	if (write(fd, request, strlen(request)) < 0)
-		fault_die("write");
 	do {
 		answer = realloc(answer, used + 4097);
 		n = answer ? read(fd, answer + used, 4096) : -1;
@@ -269,6 +280,45 @@ static inline char *fault_control(
 		used += (size_t)n;
 	} while (n);
 	answer[used] = '\0';
+	return answer;
+}
+
+static inline char *fault_control_tls(
+	struct fault_server *server, const char *method, const char *path, const char *body)
+{
+	char command[512], *answer;
+	FILE *curl;
+
+	write_file(server->dir, "control", body, strlen(body));
+	(void)snprintf(command, sizeof command,
+		"curl -sik -X %s --data-binary @%s/control https://127.0.0.1:%d%s", method,
+		server->dir, server->port, path);
+	curl = popen(command, "r");
+	if (!curl)
+		fault_die("curl");
+	answer = read_to_end(fileno(curl));
+	(void)pclose(curl);
+	return answer;
+}
+
+/* One control request; the answer, head and all, is the caller's. */
+static inline char *fault_control(
+	struct fault_server *server, const char *method, const char *path, const char *body)
+{
+	char *answer, *request = NULL;
+	int fd;
+
+	if (server->speaks_tls)
+		return fault_control_tls(server, method, path, body);
+	fd = connect_to(server->port);
+	if (asprintf(&request,
+		    "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+		    "Content-Length: %zu\r\n\r\n%s",
+		    method, path, strlen(body), body) < 0)
+		fault_die("asprintf");
+	if (write(fd, request, strlen(request)) < 0)
+		fault_die("write");
+	answer = read_to_end(fd);
 	free(request);
 	(void)close(fd);
 	return answer;

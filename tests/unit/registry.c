@@ -456,7 +456,7 @@ static const struct blob_case {
 		.rules = BLOBS "\"do\":{\"ignore_range\":true}}]",
 		.offset = 5000 },
 	{ .name = "not there", .rules = BLOBS "\"do\":{\"status\":404}}]", .rc = -ENOENT },
-	{ .name = "past the end", .rules = "[]", .offset = SMALL_LEN, .rc = -EIO },
+	{ .name = "past the end", .rules = "[]", .offset = SMALL_LEN, .rc = -ERANGE },
 	{ .name = "with a token", .rules = "[]", .mode = MODE_TOKEN, .challenges = 1 },
 	{ .name = "with a token, to a CDN from an offset",
 		.rules = "[]",
@@ -808,23 +808,6 @@ static void finds_certs(void **state)
 
 /* ---- set-up ------------------------------------------------------------------------------- */
 
-static bool make_certificate(char pem[static 128], char key[static 128])
-{
-	char command[512];
-
-	(void)snprintf(tls_dir, sizeof tls_dir, "/tmp/imgfs-unit-XXXXXX");
-	if (!mkdtemp(tls_dir))
-		fault_die("mkdtemp");
-	(void)snprintf(pem, 128, "%s/ca.crt", tls_dir);
-	(void)snprintf(key, 128, "%s/server.pem", tls_dir);
-	(void)snprintf(command, sizeof command,
-		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-		"-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -out %s -keyout %s "
-		"2>/dev/null",
-		pem, key);
-	return system(command) == 0;
-}
-
 static int start_servers(void **state)
 {
 	static const char *const open_args[] = { "--page-size", "2", "--extra-tags", "5",
@@ -839,7 +822,7 @@ static int start_servers(void **state)
 	fault_server_start(&servers[MODE_OPEN], open_args);
 	fault_server_start(&servers[MODE_TOKEN], token_args);
 	fault_server_start(&servers[MODE_BASIC], basic_args);
-	has_tls = make_certificate(pem, key);
+	has_tls = make_certificate(tls_dir, pem, key);
 	if (has_tls)
 		fault_server_start(&servers[MODE_TLS], tls_args);
 	return 0;
