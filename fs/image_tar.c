@@ -3,6 +3,15 @@
  * Members, in this order:
  *
  *	oci.tar		oci-layout, index.json, blobs/, blobs/ALG/, blobs/ALG/HEX ...
+ *	docker.tar	manifest.json, repositories, CONFIG-HEX.json, and for each layer
+ *			ID/, ID/VERSION, ID/json, ID/layer.tar
+ *
+ * Small documents come first, so that who looks for one of them need not read
+ * over all layers.
+ *
+ * layer.tar is the stored blob where that is plain or gzip, which everything that reads such
+ * archives takes: so the size is known without a layer.  Other codings are
+ * unpacked, which takes the layer's index to know the size.
  */
 #include "fs/image_tar.h"
 
@@ -15,6 +24,7 @@
 #include "fs/assembly.h"
 #include "fs/spaces.h"
 #include "model/cleanup.h"
+#include "model/reference.h"
 #include "model/tar/write.h"
 
 CLEANUP_POINTER(assembly_freep, struct assembly, assembly_free)
@@ -143,6 +153,269 @@ static int write_oci(struct archive *archive)
 	return rc;
 }
 
+/* --- docker.tar --- */
+
+struct docker {
+	struct image image; /* as Docker says it, with its config */
+	const char *config; /* borrowed */
+	size_t config_len;
+	struct v1_entry *entries;    /* of each layer */
+	struct layer_object **plain; /* of each layer: unpacked; NULL: as it is stored */
+	char *name;                  /* of the repository; NULL: has none that Docker could take */
+};
+
+static void docker_release(struct docker *docker)
+{
+	if (docker->entries)
+		v1_entries_free(docker->entries, docker->image.layer_count);
+	image_release(&docker->image);
+	free(docker->plain);
+	free(docker->name);
+}
+
+static int parse_manifest(struct archive *archive, struct docker *docker)
+{
+	const struct flavour *flavour = archive->flavour;
+	struct error *err = &archive->need->err;
+	const struct image *image = &docker->image;
+	const char *bytes;
+	size_t len;
+	int rc = flavour_document_bytes(archive->fs, archive->place->repository,
+		&flavour->documents[flavour->top], &bytes, &len, archive->need);
+
+	if (!rc)
+		rc = image_parse(&docker->image, DOCUMENT_SCHEMA2, bytes, len, err);
+	if (rc)
+		return rc;
+	if (image->is_artifact)
+		return error_set(err, EOPNOTSUPP, "an artifact is no image for Docker");
+	for (size_t i = 0; i < image->layer_count; i++)
+		if (media_type_find(image->layers[i].media_type)->role != ROLE_LAYER)
+			return error_set(err, EOPNOTSUPP, "layer %zu of %zu: no layer type: '%s'",
+				i + 1, image->layer_count, image->layers[i].media_type);
+	return 0;
+}
+
+/* As the source has it: the type may differ, and with it what was asked for before. */
+static const struct descriptor *stored(
+	const struct archive *archive, const struct descriptor *descriptor)
+{
+	const struct descriptor *blob = flavour_find_blob(archive->flavour, &descriptor->digest);
+
+	return blob ? blob : descriptor;
+}
+
+static int read_config(struct archive *archive, struct docker *docker)
+{
+	const struct document *config;
+	int rc = small_blob_get(archive->fs, archive->place->repository,
+		stored(archive, &docker->image.config), &config, archive->need);
+
+	if (rc)
+		return rc;
+	docker->config = config->bytes;
+	docker->config_len = config->len;
+	return image_parse_config(&docker->image, config->bytes, config->len, &archive->need->err);
+}
+
+/* What it proved to be, or else what it is said to be. */
+static bool is_kept_as_stored(const struct archive *archive, const struct descriptor *blob)
+{
+	const struct layer_object *object =
+		layer_peek(archive->fs, archive->place->repository, blob);
+	const struct layer *layer = object ? layer_object_layer(object) : NULL;
+	enum media_coding coding =
+		layer ? layer->coding : media_type_find(blob->media_type)->coding;
+
+	return coding == CODING_PLAIN || coding == CODING_GZIP;
+}
+
+/* All layers that have to be unpacked are asked for at once. */
+static int find_plain(struct archive *archive, struct docker *docker)
+{
+	const struct image *image = &docker->image;
+	struct need *need = archive->need;
+	struct load *missing = NULL;
+
+	docker->plain = calloc(image->layer_count + 1, sizeof(struct layer_object *));
+	if (!docker->plain)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < image->layer_count; i++) {
+		const struct descriptor *blob = stored(archive, &image->layers[i]);
+		int rc;
+
+		if (is_kept_as_stored(archive, blob))
+			continue;
+		rc = layer_get(
+			archive->fs, archive->place->repository, blob, &docker->plain[i], need);
+		if (rc == LOAD_PENDING)
+			missing = need->load;
+		else if (rc)
+			return error_prefix(
+				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
+	}
+	need->load = missing;
+	return missing ? LOAD_PENDING : 0;
+}
+
+/* A name of a layout or archive that is a whole one, host and all or as people say it. */
+static bool is_docker_name(const char *repository, const char *tag)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct reference reference;
+	bool is_valid;
+
+	if (asprintf(&text, "%s:%s", repository, tag) < 0) {
+		text = NULL;
+		return false;
+	}
+	is_valid = !reference_parse(&reference, text, NULL);
+	if (is_valid)
+		reference_release(&reference);
+	return is_valid;
+}
+
+static int find_name(struct archive *archive, struct docker *docker)
+{
+	const struct options *options = archive->fs->options;
+	const struct place *place = archive->place;
+	const char *slash;
+
+	if (!place->tag || !tag_is_valid(place->tag))
+		return 0;
+	if (options->transport == TRANSPORT_REGISTRY) {
+		docker->name = reference_familiar(options->reference.host, place->repository);
+	} else if (*place->repository) {
+		if (!is_docker_name(place->repository, place->tag))
+			return 0;
+		docker->name = strdup(place->repository);
+	} else {
+		slash = options->path ? strrchr(options->path, '/') : NULL;
+		docker->name = repository_from_file_name(slash ? slash + 1 : "");
+	}
+	if (!docker->name)
+		return error_set(&archive->need->err, ENOMEM, "out of memory");
+	if (!*docker->name) {
+		free(docker->name);
+		docker->name = NULL;
+	}
+	return 0;
+}
+
+static int docker_open(struct archive *archive, struct docker *ret)
+{
+	int rc = parse_manifest(archive, ret);
+
+	if (!rc)
+		rc = read_config(archive, ret);
+	if (!rc && ret->image.layer_count)
+		rc = v1_entries_make(&ret->entries, &ret->image, ret->config, ret->config_len,
+			&archive->need->err);
+	if (!rc)
+		rc = find_name(archive, ret);
+	return rc ? rc : find_plain(archive, ret);
+}
+
+/* Ids, names and tags hold nothing that JSON would escape. */
+static int put_docker_manifest(struct archive *archive, const struct docker *docker)
+{
+	const struct image *image = &docker->image;
+	char hex[DIGEST_HEX_MAX];
+	struct buf text;
+	int rc;
+
+	buf_init(&text, ASSEMBLY_BYTES_MAX);
+	(void)buf_printf(&text,
+		"[{\"Config\":\"%s.json\",\"RepoTags\":", digest_hex(&image->config.digest, hex));
+	if (docker->name)
+		(void)buf_printf(&text, "[\"%s:%s\"]", docker->name, archive->place->tag);
+	else
+		(void)buf_append_text(&text, "null");
+	(void)buf_append_text(&text, ",\"Layers\":[");
+	for (size_t i = 0; i < image->layer_count; i++)
+		(void)buf_printf(&text, "%s\"%s/layer.tar\"", i ? "," : "", docker->entries[i].id);
+	rc = buf_append_text(&text, "]}]\n");
+	if (!rc)
+		put_document(archive, "manifest.json", text.data, text.len);
+	buf_release(&text);
+	return rc ? error_set(&archive->need->err, -rc, "manifest.json: %s", strerror(-rc)) : 0;
+}
+
+/* For clients before 1.10: a name stands for its top layer. */
+static int put_repositories(struct archive *archive, const struct docker *docker)
+{
+	size_t count = docker->image.layer_count;
+	struct buf text;
+	int rc;
+
+	if (!docker->name || !count)
+		return 0;
+	buf_init(&text, DOCUMENT_MAX);
+	rc = buf_printf(&text, "{\"%s\":{\"%s\":\"%s\"}}\n", docker->name, archive->place->tag,
+		docker->entries[count - 1].id);
+	if (!rc)
+		put_document(archive, "repositories", text.data, text.len);
+	buf_release(&text);
+	return rc ? error_set(&archive->need->err, -rc, "repositories: %s", strerror(-rc)) : 0;
+}
+
+static int put_plain(struct archive *archive, const char *name, struct layer_object *layer)
+{
+	struct buf *to = &archive->assembly->bytes;
+	uint64_t size;
+	int rc = layer_plain_size(layer, &size, archive->need);
+
+	if (rc)
+		return rc;
+	(void)tar_write_file(to, name, size);
+	rc = assembly_add_plain(archive->assembly, layer, size, &archive->need->err);
+	(void)tar_write_padding(to, size);
+	return rc;
+}
+
+static int put_layer(struct archive *archive, const struct docker *docker, size_t layer)
+{
+	const struct v1_entry *entry = &docker->entries[layer];
+	const struct descriptor *blob = stored(archive, &docker->image.layers[layer]);
+	char name[MEMBER_NAME_MAX];
+
+	(void)snprintf(name, sizeof name, "%s/", entry->id);
+	(void)tar_write_directory(&archive->assembly->bytes, name);
+	(void)snprintf(name, sizeof name, "%s/VERSION", entry->id);
+	put_document(archive, name, "1.0", strlen("1.0"));
+	(void)snprintf(name, sizeof name, "%s/json", entry->id);
+	put_document(archive, name, entry->json, entry->json_len);
+	(void)snprintf(name, sizeof name, "%s/layer.tar", entry->id);
+	return docker->plain[layer] ? put_plain(archive, name, docker->plain[layer])
+				    : put_blob(archive, name, blob);
+}
+
+static int write_docker(struct archive *archive, const struct docker *docker)
+{
+	char name[MEMBER_NAME_MAX];
+	char hex[DIGEST_HEX_MAX];
+	int rc = put_docker_manifest(archive, docker);
+
+	if (!rc)
+		rc = put_repositories(archive, docker);
+	(void)snprintf(name, sizeof name, "%s.json", digest_hex(&docker->image.config.digest, hex));
+	put_document(archive, name, docker->config, docker->config_len);
+	for (size_t i = 0; !rc && i < docker->image.layer_count; i++)
+		rc = put_layer(archive, docker, i);
+	return rc;
+}
+
+static int make_docker(struct archive *archive)
+{
+	struct docker docker = { 0 };
+	int rc = docker_open(archive, &docker);
+
+	if (!rc)
+		rc = write_docker(archive, &docker);
+	docker_release(&docker);
+	return rc;
+}
+
 /* --- reading --- */
 
 struct reading {
@@ -214,7 +487,7 @@ static int put_together(
 	rc = flavour_get(
 		fs, place->repository, &place->manifest, place->family, &archive.flavour, need);
 	if (!rc)
-		rc = write_oci(&archive);
+		rc = place->family == FAMILY_DOCKER ? make_docker(&archive) : write_oci(&archive);
 	if (rc == -ENOENT) /* somebody named it: it is missing, not unknown */
 		return error_prefix(&need->err, -EIO, "a manifest that should be there");
 	if (rc)

@@ -120,6 +120,8 @@ void layer_object_state(const struct layer_object *object, char *text, size_t le
 /* Does any entry of the layer bear this attribute? */
 bool layer_object_uses_xattr(struct layer_object *object, const char *name);
 
+/* Bytes of the plain stream of a layer that is there; the failure of one that cannot be decoded. */
+int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need);
 /* len plain bytes at offset (inside plain_size), copied to buf. */
 int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
 	struct need *need);

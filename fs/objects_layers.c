@@ -567,6 +567,17 @@ static int span_get(struct fs *fs, struct layer_object *object, uint32_t number,
 	return 0;
 }
 
+int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need)
+{
+	const struct layer *layer = object->layer;
+
+	/* A broken tar in a sound wrapper can still be read; a broken wrapper cannot. */
+	if (layer->status && (!layer->span_count || !layer->plain_size))
+		return error_set(&need->err, -layer->status, "%s", layer->message);
+	*ret = layer->plain_size;
+	return 0;
+}
+
 int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
 	struct need *need)
 {

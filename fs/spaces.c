@@ -523,11 +523,11 @@ int entry_generated(struct fs *fs, const struct digest *digest, const char *byte
 int entry_plain(
 	struct fs *fs, struct layer_object *object, struct fuse_entry_param *ret, struct need *need)
 {
-	const struct layer *layer = layer_object_layer(object);
+	uint64_t size;
+	int rc = layer_plain_size(object, &size, need);
 
-	/* A broken tar in a sound wrapper can still be read; a broken wrapper cannot. */
-	if (layer->status && (!layer->span_count || !layer->plain_size))
-		return error_set(&need->err, -layer->status, "%s", layer->message);
+	if (rc)
+		return rc;
 	entry_init(ret, space_id(layer_object_space(object), IDENTITY_PLAIN));
 	plain_stat(fs, object, &ret->attr);
 	return 0;

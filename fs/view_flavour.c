@@ -440,7 +440,7 @@ static int place_flavour(
 		place->family, ret, need);
 }
 
-static const struct descriptor *find_blob(
+const struct descriptor *flavour_find_blob(
 	const struct flavour *flavour, const struct digest *digest)
 {
 	struct descriptor key = { .digest = *digest };
@@ -552,7 +552,7 @@ static int oci_blobs_lookup(struct fs *fs, struct node *dir, const char *name,
 	document = find_document(flavour, &digest);
 	if (document)
 		return entry_document(fs, place.repository, document, ret, need);
-	blob = find_blob(flavour, &digest);
+	blob = flavour_find_blob(flavour, &digest);
 	return blob ? entry_blob(fs, place.repository, blob, false, ret, need)
 		    : no_such_file(need, name);
 }
@@ -625,7 +625,7 @@ static int docker_lookup(struct fs *fs, struct node *dir, const char *name,
 		document = find_document(flavour, &digest);
 	if (document)
 		return entry_document(fs, dir->place.repository, document, ret, need);
-	blob = is_child ? NULL : find_blob(flavour, &digest);
+	blob = is_child ? NULL : flavour_find_blob(flavour, &digest);
 	return blob ? entry_blob(fs, dir->place.repository, blob, false, ret, need)
 		    : no_such_file(need, name);
 }

@@ -211,7 +211,7 @@ static int lookup_flavour(struct fs *fs, struct node *dir, const char *name, str
 static int lookup_tar(struct fs *fs, struct node *dir, const char *name, struct place place,
 	struct fuse_entry_param *ret, struct need *need)
 {
-	place.family = FAMILY_OCI;
+	place.family = !strcmp(name, "docker.tar") ? FAMILY_DOCKER : FAMILY_OCI;
 	return entry_image_tar(fs, dir, name, &place, ret, need);
 }
 
@@ -236,7 +236,7 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 		return lookup_attestations(fs, dir, ret, need);
 	if (!strcmp(name, REFERRERS_NAME))
 		return lookup_referrers(fs, dir, manifest, ret, need);
-	if (!strcmp(name, "oci.tar"))
+	if (!strcmp(name, "oci.tar") || !strcmp(name, "docker.tar"))
 		return lookup_tar(fs, dir, name, place, ret, need);
 	rc = image_get(fs, place.repository, manifest, &image, need);
 	if (rc)

@@ -87,6 +87,9 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 int flavour_document_bytes(struct fs *fs, const char *repository,
 	const struct flavour_document *document, const char **ret, size_t *ret_len,
 	struct need *need);
+/* A config or layer as the flavour's source has it; NULL when it names none of that digest. */
+const struct descriptor *flavour_find_blob(
+	const struct flavour *flavour, const struct digest *digest);
 /* manifest.json by the option manifest=. */
 int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
 	struct fuse_entry_param *ret, struct need *need);
