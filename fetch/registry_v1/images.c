@@ -11,6 +11,7 @@
  */
 #include "fetch/registry_v1/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,9 +174,11 @@ static int get_entries(struct registry_v1 *v1, const char *repository,
 static int write_document(struct registry_v1 *v1, const char *repository,
 	const struct name_list *ancestry, struct buf *ret, struct cancel *cancel, struct error *err)
 {
-	struct v1_entry *entries = calloc(ancestry->count, sizeof *entries);
+	struct v1_entry *entries;
 	int rc;
 
+	assert(ancestry->count); /* the image itself, at least */
+	entries = calloc(ancestry->count, sizeof *entries);
 	if (!entries)
 		return error_set(err, ENOMEM, "out of memory");
 	rc = get_entries(v1, repository, ancestry, entries, cancel, err);
