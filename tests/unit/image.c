@@ -776,6 +776,9 @@ static const struct fixture_case {
 	{ "seed/03-schema2-manifest.json", 0, DOCUMENT_SCHEMA2, 3 },
 	{ "seed/04-oci-index-no-mediatype.json", 0, DOCUMENT_OCI_INDEX, 2 },
 	{ "seed/05-oci-manifest-no-mediatype.json", 0, DOCUMENT_OCI_MANIFEST, 3 },
+	{ "image-spec-examples/descriptor-01.json", -EIO, DOCUMENT_OCI_MANIFEST, 0 },
+	{ "image-spec-examples/descriptor-02.json", -EIO, DOCUMENT_OCI_MANIFEST, 0 },
+	{ "image-spec-examples/descriptor-03.json", -EIO, DOCUMENT_OCI_MANIFEST, 0 },
 	{ "image-spec-examples/index-01.json", 0, DOCUMENT_OCI_INDEX, 2 },
 	{ "image-spec-examples/index-02.json", 0, DOCUMENT_OCI_INDEX, 2 },
 	{ "image-spec-examples/layout-02.json", 0, DOCUMENT_OCI_INDEX, 3 },
@@ -835,6 +838,36 @@ static void reads_fixtures(void **state)
 		rc = image_index_parse(&idx, kind, text, len, NULL);
 	assert_int_equal(rc, c->rc);
 	assert_int_equal(image.layer_count + idx.entry_count, c->count);
+}
+
+static const struct fixture_config_case {
+	const char *file;
+	size_t diff_ids, history;
+} fixture_config_cases[] = {
+	{ "containers-image/oci1-config.json", 5, 15 },
+	{ "containers-image/schema1-to-oci1-config.json", 6, 6 },
+	{ "containers-image/schema1-to-schema2-config.json", 6, 6 },
+	{ "containers-image/schema2-config.json", 5, 15 },
+	{ "containers-image/schema2-to-oci1-config.json", 5, 15 },
+	{ "conversions/basic.from-oci.oci.config.json", 3, 5 },
+	{ "conversions/basic.from-oci.v2s2.config.json", 3, 5 },
+	{ "conversions/basic.from-v2s1.v2s2.config.json", 3, 5 },
+	{ "conversions/basic.from-v2s2.oci.config.json", 3, 5 },
+	{ "conversions/schema1-legacy/out/throwaway.oci/config.json", 2, 3 },
+	{ "conversions/schema1-legacy/out/throwaway.v2s2/config.json", 2, 3 },
+	{ "image-spec-examples/config-01.json", 2, 3 },
+};
+
+static void reads_fixture_configs(void **state)
+{
+	const struct fixture_config_case *c = *state;
+	CLEANUP(image_release) struct image image = { .kind = DOCUMENT_SCHEMA2 };
+	size_t len = 0;
+	CLEANUP(freep) char *text = fixture(c->file, &len);
+
+	assert_int_equal(image_parse_config(&image, text, len, NULL), 0);
+	assert_int_equal(image.parsed.diff_id_count, c->diff_ids);
+	assert_int_equal(image.parsed.history_count, c->history);
 }
 
 static void read_manifest(struct image *image, const char *name, enum document_kind kind)
@@ -983,8 +1016,9 @@ int main(void)
 	struct CMUnitTest tests[ARRAY_SIZE(kind_cases) + ARRAY_SIZE(manifest_cases) +
 				ARRAY_SIZE(index_cases) + ARRAY_SIZE(attestation_cases) +
 				ARRAY_SIZE(config_cases) + ARRAY_SIZE(write_cases) +
-				ARRAY_SIZE(fixture_cases) + ARRAY_SIZE(conversion_cases) +
-				ARRAY_SIZE(equal_cases) + ARRAY_SIZE(others)];
+				ARRAY_SIZE(fixture_cases) + ARRAY_SIZE(fixture_config_cases) +
+				ARRAY_SIZE(conversion_cases) + ARRAY_SIZE(equal_cases) +
+				ARRAY_SIZE(others)];
 	size_t n = 0;
 
 	ADD(kind_cases, finds_kind);
@@ -994,6 +1028,7 @@ int main(void)
 	ADD(config_cases, parses_configs);
 	ADD(write_cases, writes_manifests);
 	ADD(fixture_cases, reads_fixtures);
+	ADD(fixture_config_cases, reads_fixture_configs);
 	ADD(conversion_cases, converts_byte_for_byte);
 	ADD(equal_cases, converts_alike);
 	memcpy(tests + n, others, sizeof others);
