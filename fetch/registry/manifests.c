@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "model/cleanup.h"
+#include "model/image.h"
 #include "model/media_type.h"
 
 struct manifest_call {
@@ -106,7 +107,7 @@ static int take_whole(struct registry *registry, const struct call *call,
 	if (response->status != 200)
 		return registry_refused(registry, call, transfer, body, err);
 	if (!announces_digest(response, &digest))
-		rc = digest_of(
+		rc = document_digest(
 			&digest, DIGEST_SHA256, body->data ? body->data : "", body->len, err);
 	if (rc)
 		return rc;

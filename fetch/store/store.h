@@ -59,8 +59,9 @@ int store_resolve(struct store *store, const char *repository, const char *tag,
 int store_referrers(struct store *store, const char *repository, const struct digest *subject,
 	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err);
 
-/* A manifest or index: at most DOCUMENT_MAX bytes, owned by the caller, followed by a
- * NUL.  *ret_type as in source_ops.manifest; may be NULL. */
+/* A manifest or index (a signed schema 1 manifest by the digest of its payload): at most
+ * DOCUMENT_MAX bytes, owned by the caller, followed by a NUL.  *ret_type as in source_ops.manifest;
+ * may be NULL. */
 int store_manifest(struct store *store, const char *repository, const struct digest *digest,
 	char **ret_bytes, size_t *ret_len, char **ret_type, struct cancel *cancel,
 	struct error *err);

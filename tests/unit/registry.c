@@ -655,6 +655,30 @@ static void ignores_foreign_challenge(void **state)
 	source_free(source);
 }
 
+/* The digest of a signed manifest is that of its payload, whoever has to find it out. */
+static void resolves_signed(void **state)
+{
+	static const char *const args[] = { "--schema1", NULL };
+	struct descriptor by_head = { 0 }, by_get = { 0 };
+	struct fault_server *server = &servers[MODE_OPEN], open = *server;
+	struct source *source;
+
+	(void)state;
+	if (!has_tls) /* no openssl: nothing is signed */
+		skip();
+	fault_server_start(server, args);
+	source = open_plain("[]");
+	assert_int_equal(source->ops->resolve(source, "app", "v1.v1", &by_head, NULL, NULL), 0);
+	fault_rules(server, "[{\"do\":{\"docker_content_digest\":null}}]");
+	assert_int_equal(source->ops->resolve(source, "app", "v1.v1", &by_get, NULL, NULL), 0);
+	assert_true(digest_equal(&by_head.digest, &by_get.digest));
+	descriptor_release(&by_head);
+	descriptor_release(&by_get);
+	source_free(source);
+	fault_server_stop(server);
+	*server = open;
+}
+
 static void names_identity(void **state)
 {
 	struct source *source;
@@ -877,6 +901,7 @@ int main(void)
 	add("revoked tokens", survives_revocation, NULL);
 	add("a challenge from elsewhere", ignores_foreign_challenge, NULL);
 	add("identities", names_identity, NULL);
+	add("a signed manifest", resolves_signed, NULL);
 	add("nobody is there", nobody_is_there, NULL);
 	add("hosts that are none", refuses_host, NULL);
 	add("interrupted", is_interrupted, NULL);

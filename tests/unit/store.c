@@ -37,6 +37,7 @@ enum {
 
 #define TAR_TYPE      "application/vnd.oci.image.layer.v1.tar"
 #define LAYER_ID      "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef"
+#define SIGNATURE     "c2lnbmF0dXJl0"
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 
 /* --- bytes --- */
@@ -84,6 +85,7 @@ struct fake {
 	int open_rc, prove_rc, names_rc;
 	size_t cut_at; /* streams fail there with -EIO, as long as cuts are left */
 	unsigned cuts;
+	bool signs_anew;      /* in each manifest, the last digit of SIGNATURE is another one */
 	unsigned corruptions; /* streams that lie in their last byte */
 	size_t longer, shorter;
 	_Atomic unsigned hangs; /* streams that hang until they are cancelled */
@@ -213,6 +215,8 @@ static int fake_manifest(struct source *source, const char *repository, const st
 		fake->corruptions--;
 		body->data[len - 1] ^= 1;
 	}
+	if (fake->signs_anew)
+		strstr(body->data, SIGNATURE)[sizeof SIGNATURE - 2] = (char)('0' + fake->manifests);
 	if (ret_type)
 		*ret_type = fake->type ? strdup(fake->type) : NULL;
 	return 0;
@@ -1403,6 +1407,51 @@ static void a_manifest_is_fetched_once(void **state)
 	assert_int_equal(bench->observer.counters.cache_corrupt, 1);
 }
 
+/* The protected part is base64url of { "formatLength": 66, "formatTail": base64url of "}" ... };
+ * the digest is sha256sum's of the payload, which is all but the signatures. */
+#define SIGNED                                                                                       \
+	"{\"schemaVersion\":1,\"name\":\"a\",\"tag\":\"b\",\"fsLayers\":[],\"history\":[],"          \
+	"\"signatures\":[{\"header\":{\"jwk\":{},\"alg\":\"ES256\"},\"signature\":\"" SIGNATURE      \
+	"\",\"protected\":\""                                                                        \
+	"eyJmb3JtYXRMZW5ndGgiOjY2LCJmb3JtYXRUYWlsIjoiZlEiLCJ0aW1lIjoiMjAyMC0wMS0wMVQwMDowMDowMFoifQ" \
+	"\"}]}"
+#define SIGNED_DIGEST "sha256:a5c28103f97a37946a82c3cb5ed796601e2ac892eec97957a5b1c1e69cc170dd"
+
+static int get_signed(struct bench *bench, char **ret)
+{
+	size_t len;
+
+	return store_manifest(
+		bench->store, "repo", &bench->fake.blob.digest, ret, &len, NULL, NULL, NULL);
+}
+
+static void a_manifest_that_is_signed_anew_is_kept(void **state)
+{
+	struct bench *bench = *state;
+	CLEANUP(freep) char *first = NULL;
+	CLEANUP(freep) char *again = NULL;
+	CLEANUP(freep) char *fresh = NULL;
+
+	set_bytes(bench, strdup(SIGNED), sizeof SIGNED - 1, MANIFEST_TYPE);
+	assert_int_equal(digest_parse(&bench->fake.blob.digest, SIGNED_DIGEST, NULL), 0);
+	bench->fake.signs_anew = true;
+	assert_int_equal(get_signed(bench, &first), 0);
+	remount(bench);
+	assert_int_equal(get_signed(bench, &again), 0);
+	assert_string_equal(first, again);
+	assert_int_equal(bench->fake.manifests, 1);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	assert_int_equal(get_signed(bench, &fresh), 0);
+	assert_string_not_equal(first, fresh);
+	assert_int_equal(bench->observer.counters.verify_failures, 0);
+	assert_int_equal(bench->warnings, 0);
+	/* Only manifests are named by a part of their bytes. */
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), -EBADMSG);
+	bench->fake.bytes[2] ^= 1;
+	assert_int_equal(get_signed(bench, &fresh), -EBADMSG);
+}
+
 static void a_manifest_is_proved_by_fetching_it(void **state)
 {
 	struct bench *bench = *state;
@@ -1851,6 +1900,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_document_is_as_long_as_it_says, setup_document, teardown),
 		BENCHED(a_layer_is_no_document),
+		BENCHED(a_manifest_that_is_signed_anew_is_kept),
 		BENCHED(local_blobs_stay_where_they_are),
 		BENCHED(a_local_blob_is_hashed_once),
 		BENCHED(a_wrong_local_blob_has_no_index),
