@@ -39,6 +39,8 @@ static int open_at(struct registry_stream *base, uint64_t position, struct http_
 	status = http_response(transfer)->status;
 	if (status != 200 && status != 206) {
 		rc = v1_refused(opening->v1, &call, transfer, NULL, err);
+		if (status == 416 && position)
+			rc = -ERANGE;
 		http_close(transfer);
 		return rc;
 	}

@@ -310,6 +310,7 @@ static const struct layer_case {
 } layer_cases[] = {
 	{ .name = "whole", .rules = "[]" },
 	{ .name = "from an offset", .rules = "[]", .offset = 5000, .starts_at = 5000 },
+	{ .name = "past the end", .rules = "[]", .offset = SMALL_LEN, .rc = -ERANGE },
 	{ .name = "ranges not known",
 		.rules = LAYERS "\"do\":{\"no_ranges\":true}}]",
 		.offset = 5 },
