@@ -82,7 +82,7 @@ static bool uses_algorithm(const struct flavour *flavour, enum digest_algorithm 
 		if (flavour->documents[i].descriptor.digest.algorithm == algorithm)
 			return true;
 	for (size_t i = 0; i < flavour->blob_count; i++)
-		if (flavour->blobs[i].digest.algorithm == algorithm)
+		if (flavour->blobs[i].descriptor.digest.algorithm == algorithm)
 			return true;
 	return false;
 }
@@ -147,8 +147,13 @@ static int write_oci(struct archive *archive)
 	for (size_t i = 0; !rc && i < flavour->document_count; i++)
 		rc = put_manifest(archive, &flavour->documents[i]);
 	for (size_t i = 0; !rc && i < flavour->blob_count; i++) {
-		blob_name(&flavour->blobs[i].digest, name);
-		rc = put_blob(archive, name, &flavour->blobs[i]);
+		const struct flavour_blob *blob = &flavour->blobs[i];
+
+		blob_name(&blob->descriptor.digest, name);
+		if (blob->bytes)
+			put_document(archive, name, blob->bytes, (size_t)blob->descriptor.size);
+		else
+			rc = put_blob(archive, name, &blob->descriptor);
 	}
 	return rc;
 }
@@ -200,22 +205,40 @@ static int parse_manifest(struct archive *archive, struct docker *docker)
 static const struct descriptor *stored(
 	const struct archive *archive, const struct descriptor *descriptor)
 {
-	const struct descriptor *blob = flavour_find_blob(archive->flavour, &descriptor->digest);
+	const struct flavour_blob *blob = flavour_find_blob(archive->flavour, &descriptor->digest);
 
-	return blob ? blob : descriptor;
+	return blob ? &blob->descriptor : descriptor;
 }
 
-static int read_config(struct archive *archive, struct docker *docker)
+/* It may be one that was made here: of schema 1 and V1. */
+static int find_config(struct archive *archive, struct docker *docker)
 {
+	const struct descriptor *descriptor = &docker->image.config;
+	const struct flavour_blob *made = flavour_find_blob(archive->flavour, &descriptor->digest);
 	const struct document *config;
-	int rc = small_blob_get(archive->fs, archive->place->repository,
-		stored(archive, &docker->image.config), &config, archive->need);
+	int rc;
 
+	if (made && made->bytes) {
+		docker->config = made->bytes;
+		docker->config_len = (size_t)made->descriptor.size;
+		return 0;
+	}
+	rc = small_blob_get(archive->fs, archive->place->repository, stored(archive, descriptor),
+		&config, archive->need);
 	if (rc)
 		return rc;
 	docker->config = config->bytes;
 	docker->config_len = config->len;
-	return image_parse_config(&docker->image, config->bytes, config->len, &archive->need->err);
+	return 0;
+}
+
+static int read_config(struct archive *archive, struct docker *docker)
+{
+	int rc = find_config(archive, docker);
+
+	return rc ? rc
+		  : image_parse_config(&docker->image, docker->config, docker->config_len,
+			    &archive->need->err);
 }
 
 /* What it proved to be, or else what it is said to be. */
@@ -283,7 +306,7 @@ static int find_name(struct archive *archive, struct docker *docker)
 
 	if (!place->tag || !tag_is_valid(place->tag))
 		return 0;
-	if (options->transport == TRANSPORT_REGISTRY) {
+	if (options_has_registry(options)) {
 		docker->name = reference_familiar(options->reference.host, place->repository);
 	} else if (*place->repository) {
 		if (!is_docker_name(place->repository, place->tag))

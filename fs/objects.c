@@ -39,6 +39,7 @@ void objects_free(struct fs *fs)
 	if (!objects)
 		return;
 	layers_free(fs);
+	locations_free(fs);
 	documents_free(fs);
 	referrers_free(fs);
 	HASH_ITER(hh, objects->lists, list, next_list)

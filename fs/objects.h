@@ -75,6 +75,11 @@ struct document {
 	bool has_platforms;
 };
 
+static inline bool document_is_index(const struct document *document)
+{
+	return document->kind == DOCUMENT_OCI_INDEX || document->kind == DOCUMENT_DOCKER_LIST;
+}
+
 /* A manifest or index, parsed.  Malformed ones fail. */
 int manifest_get(struct fs *fs, const char *repository, const struct digest *digest,
 	const struct document **ret, struct need *need);
@@ -96,12 +101,23 @@ int image_platforms(struct fs *fs, const char *repository, const struct digest *
 
 struct layer_object;
 
-/* The index of a layer. */
+/* The descriptor of a layer of an image, with its digest: a layer of a V1 image has to be read
+ * for that.  *ret is good as long as the image, or for ever. */
+int layer_locate(struct fs *fs, const char *repository, const struct descriptor *layer,
+	const struct descriptor **ret, struct need *need);
+/* The same as far as it is known already: perhaps without a digest. */
+const struct descriptor *layer_known(
+	struct fs *fs, const char *repository, const struct descriptor *layer);
+
+/* The index of a layer, located first. */
 int layer_get(struct fs *fs, const char *repository, const struct descriptor *blob,
 	struct layer_object **ret, struct need *need);
 /* All layers of an image that has a root file system; all are started before one is waited for. */
 int layers_get(struct fs *fs, const char *repository, const struct image *image, size_t count,
 	struct layer_object **ret, struct need *need);
+/* What passes over the layers found, one for each, for the caller to free. */
+int layer_facts_get(struct fs *fs, const char *repository, const struct image *image,
+	struct layer_facts **ret, struct need *need);
 /* Whatever is known of it without starting anything; NULL when it was never asked for. */
 struct layer_object *layer_peek(
 	struct fs *fs, const char *repository, const struct descriptor *blob);

@@ -102,7 +102,8 @@ static void count_known(struct document_object *object)
 	const struct image *image = &object->document.image;
 
 	for (size_t i = 0; i < image->layer_count; i++)
-		identity_count(object->load.fs, &image->layers[i]);
+		if (digest_is_set(&image->layers[i].digest))
+			identity_count(object->load.fs, &image->layers[i]);
 }
 
 static void evict(struct objects *objects)
@@ -130,6 +131,8 @@ static void document_publish(struct load *load)
 	DL_APPEND(objects->document_lru, object);
 	objects->document_bytes += object->document.len;
 	count_known(object);
+	if (object->parse_rc)
+		log_line(load->fs->log, LOG_LEVEL_WARNING, "%s", object->parse_err.text);
 	evict(objects);
 }
 
@@ -236,8 +239,7 @@ int image_get(struct fs *fs, const char *repository, const struct digest *digest
 	if (rc)
 		return rc;
 	image = &object->document.image;
-	if (object->document.kind != DOCUMENT_OCI_MANIFEST &&
-		object->document.kind != DOCUMENT_SCHEMA2)
+	if (document_is_index(&object->document))
 		return error_set(&need->err, EIO, "an index where a manifest should be");
 	*ret = image;
 	if (image->is_artifact || image->has_config)
@@ -438,7 +440,7 @@ static int list_platforms(
 	struct descriptor self = { .digest = *digest, .size = document->len };
 	int rc;
 
-	if (document->kind == DOCUMENT_OCI_INDEX || document->kind == DOCUMENT_DOCKER_LIST) {
+	if (document_is_index(document)) {
 		rc = flatten(flat, &document->index, 0);
 		return rc ? rc : flat->count > 1 ? make_unique(flat->entries, flat->count) : 0;
 	}

@@ -55,6 +55,16 @@ struct document_object {
 	UT_hash_handle hh;
 };
 
+/* A layer of a V1 image: what it proved to be. */
+struct location_object {
+	struct load load;
+	char *key;
+	const char *repository;
+	struct descriptor layer; /* an id, no digest */
+	struct descriptor found;
+	UT_hash_handle hh;
+};
+
 struct span_object {
 	struct load load;
 	uint64_t key; /* space of the layer << 32 | span */
@@ -122,6 +132,7 @@ struct objects {
 	struct document_object *documents;
 	struct document_object *document_lru;
 	uint64_t document_bytes;
+	struct location_object *locations;
 	struct layer_object *layers;
 	struct span_object *spans;
 	struct span_object *span_lru;
@@ -134,6 +145,7 @@ struct objects {
 void referrers_free(struct fs *fs);
 void referrers_forget(struct fs *fs);
 void documents_free(struct fs *fs);
+void locations_free(struct fs *fs);
 void layers_free(struct fs *fs);
 
 /* Older than ttl, and not asked for since this request came: to be asked again. */

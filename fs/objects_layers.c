@@ -202,9 +202,12 @@ static void layer_object_free(struct layer_object *object)
 struct layer_object *layer_peek(
 	struct fs *fs, const char *repository, const struct descriptor *blob)
 {
-	CLEANUP(freep) char *key = digest_key('b', repository, &blob->digest, blob->size);
+	CLEANUP(freep) char *key = NULL;
 	struct layer_object *object = NULL;
 
+	blob = layer_known(fs, repository, blob);
+	if (digest_is_set(&blob->digest))
+		key = digest_key('b', repository, &blob->digest, blob->size);
 	if (key)
 		HASH_FIND_STR(fs->objects->layers, key, object);
 	return object;
@@ -267,6 +270,8 @@ int layer_get(struct fs *fs, const char *repository, const struct descriptor *bl
 	struct layer_object *object;
 	int rc = check_layer_type(blob, need);
 
+	if (!rc)
+		rc = layer_locate(fs, repository, blob, &blob, need);
 	if (rc)
 		return rc;
 	object = layer_object_get(fs, repository, blob, need);
@@ -276,6 +281,30 @@ int layer_get(struct fs *fs, const char *repository, const struct descriptor *bl
 	if (rc)
 		return rc;
 	*ret = object;
+	return 0;
+}
+
+/* Starts what is missing of all layers, so that they arrive side by side, and waits for none. */
+static int start_layers(struct fs *fs, const char *repository, const struct image *image,
+	size_t count, struct need *need)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct descriptor *blob;
+		struct layer_object *object;
+		int rc = check_layer_type(&image->layers[i], need);
+
+		if (!rc)
+			rc = layer_locate(fs, repository, &image->layers[i], &blob, need);
+		if (rc == LOAD_PENDING)
+			continue;
+		if (rc)
+			return error_prefix(
+				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
+		object = layer_object_get(fs, repository, blob, need);
+		if (!object)
+			return -ENOMEM;
+		load_start(&object->load, need->asker);
+	}
 	return 0;
 }
 
@@ -291,22 +320,12 @@ void layer_note_history(
 int layers_get(struct fs *fs, const char *repository, const struct image *image, size_t count,
 	struct layer_object **ret, struct need *need)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct layer_object *object;
-		int rc = check_layer_type(&image->layers[i], need);
+	int rc = start_layers(fs, repository, image, count, need);
 
-		if (rc)
-			return error_prefix(
-				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
-		object = layer_object_get(fs, repository, &image->layers[i], need);
-		if (!object)
-			return -ENOMEM;
-		load_start(&object->load, need->asker);
-	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; !rc && i < count; i++) {
 		const struct layer *layer;
-		int rc = layer_get(fs, repository, &image->layers[i], &ret[i], need);
 
+		rc = layer_get(fs, repository, &image->layers[i], &ret[i], need);
 		if (rc == LOAD_PENDING)
 			return rc;
 		layer = rc ? NULL : ret[i]->layer;
@@ -317,7 +336,47 @@ int layers_get(struct fs *fs, const char *repository, const struct image *image,
 				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
 		layer_note_history(fs, ret[i], image, i);
 	}
+	return rc;
+}
+
+/* A layer that is no tar, but can be decoded, has facts as well. */
+static int find_facts(const struct layer_object *object, struct layer_facts *ret, struct need *need)
+{
+	const struct layer *layer = object->layer;
+
+	if (!digest_is_set(&layer->diff_id))
+		return error_set(&need->err, layer->status ? -layer->status : EIO, "%s",
+			*layer->message ? layer->message : "cannot be decoded");
+	*ret = (struct layer_facts){
+		.digest = layer->digest,
+		.size = layer->stored_size,
+		.diff_id = layer->diff_id,
+		.coding = layer->coding,
+	};
 	return 0;
+}
+
+int layer_facts_get(struct fs *fs, const char *repository, const struct image *image,
+	struct layer_facts **ret, struct need *need)
+{
+	CLEANUP(freep)
+	struct layer_facts *facts = calloc(image->layer_count + 1, sizeof *facts);
+	int rc = facts ? start_layers(fs, repository, image, image->layer_count, need)
+		       : no_memory(need);
+
+	for (size_t i = 0; !rc && i < image->layer_count; i++) {
+		struct layer_object *object;
+
+		rc = layer_get(fs, repository, &image->layers[i], &object, need);
+		if (!rc)
+			rc = find_facts(object, &facts[i], need);
+		if (rc && rc != LOAD_PENDING)
+			return error_prefix(
+				&need->err, rc, "layer %zu of %zu", i + 1, image->layer_count);
+	}
+	if (!rc)
+		*ret = TAKE(facts);
+	return rc;
 }
 
 const struct layer *layer_object_layer(const struct layer_object *object)

@@ -920,7 +920,28 @@ static int layer_attribute(const struct layer_object *object, const char *name, 
 	return -ENODATA;
 }
 
-static int blob_attribute(struct fs *fs, const struct blob *blob, const char *name, struct buf *ret)
+static int put_converted(struct fs *fs, const struct blob *blob, struct buf *ret)
+{
+	const char *made_from = store_source(fs->store)->makes_manifests_from;
+
+	if (!blob->is_manifest || !made_from)
+		return put_text(ret, blob->converted);
+	return buf_printf(ret, "made up from the %s", made_from);
+}
+
+static int put_signature(struct fs *fs, const struct blob *blob, struct buf *ret, struct need *need)
+{
+	char text[SIGNATURE_TEXT_MAX];
+	const struct document *document;
+	int rc = blob->is_manifest ? manifest_get(fs, blob->repository, &blob->descriptor.digest,
+					     &document, need)
+				   : -ENODATA;
+
+	return rc ? rc : put_text(ret, signature_format(&document->image, text));
+}
+
+static int blob_attribute(struct fs *fs, const struct blob *blob, const char *name, struct buf *ret,
+	struct need *need)
 {
 	const struct digest *digest = &blob->descriptor.digest;
 
@@ -929,7 +950,9 @@ static int blob_attribute(struct fs *fs, const struct blob *blob, const char *na
 	if (!strcmp(name, "media_type"))
 		return put_text(ret, blob->descriptor.media_type);
 	if (!strcmp(name, "converted"))
-		return put_text(ret, blob->converted);
+		return put_converted(fs, blob, ret);
+	if (!strcmp(name, "signature"))
+		return put_signature(fs, blob, ret, need);
 	if (!strcmp(name, "state")) {
 		struct layer_object *object =
 			blob->generated ? NULL
@@ -976,7 +999,7 @@ int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret,
 	has_entry = target_entry(&target, &object, &entry);
 	if (!strncmp(name, prefix, sizeof prefix - 1)) {
 		if (target.kind == SPACE_BLOBS)
-			return blob_attribute(fs, target.blob, name + sizeof prefix - 1, ret);
+			return blob_attribute(fs, target.blob, name + sizeof prefix - 1, ret, need);
 		object = has_entry ? object : target.layer;
 		/* Of what is in a layer the digest is unknown; its door is the layer. */
 		if (target.kind == SPACE_DIFF && !target.number &&

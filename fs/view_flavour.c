@@ -8,6 +8,10 @@
  * parent's digest.  What already is of the family stays as it is, byte for
  * byte.  What cannot be said in the family is left out and named in the
  * attribute user.imgfs.converted.
+ *
+ * Schema 1 and V1 have no config and do not know the diff_ids of their layers:
+ * these are made into schema 2 first, when all layers have been read.
+ * schema1/ is the way back, for one platform.
  */
 #include "fs/views.h"
 
@@ -29,6 +33,12 @@ struct flavour_slot {
 	UT_hash_handle hh;
 };
 
+static void blob_release(struct flavour_blob *blob)
+{
+	descriptor_release(&blob->descriptor);
+	free(blob->bytes);
+}
+
 /* One table for the mount; entries stay, they are small: converted manifests and descriptors. */
 static void slot_free(struct flavour_slot *slot)
 {
@@ -39,7 +49,7 @@ static void slot_free(struct flavour_slot *slot)
 	}
 	free(slot->flavour.documents);
 	for (size_t i = 0; i < slot->flavour.blob_count; i++)
-		descriptor_release(&slot->flavour.blobs[i]);
+		blob_release(&slot->flavour.blobs[i]);
 	free(slot->flavour.blobs);
 	free(slot->key);
 	free(slot);
@@ -80,16 +90,28 @@ static void *grow(void *array, size_t count, size_t size)
 	return count & (count - 1) ? array : realloc(array, (count ? 2 * count : 1) * size);
 }
 
-static int add_blob(struct conversion *conversion, const struct descriptor *blob)
+/* Takes bytes (NULL: it is stored). */
+static int add_blob(struct conversion *conversion, const struct descriptor *blob, char *bytes)
 {
 	struct flavour *into = conversion->into;
-	struct descriptor *blobs = grow(into->blobs, into->blob_count, sizeof *blobs);
+	struct flavour_blob *blobs = grow(into->blobs, into->blob_count, sizeof *blobs);
 
-	if (!blobs)
+	if (!blobs) {
+		free(bytes);
 		return out_of_memory(conversion);
+	}
 	into->blobs = blobs;
-	blobs[into->blob_count] = (struct descriptor){ 0 };
-	return descriptor_copy(&blobs[into->blob_count++], blob, &conversion->need->err);
+	blobs[into->blob_count] = (struct flavour_blob){ .bytes = bytes };
+	return descriptor_copy(&blobs[into->blob_count++].descriptor, blob, &conversion->need->err);
+}
+
+static int add_layers(struct conversion *conversion, const struct image *image)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < image->layer_count; i++)
+		rc = add_blob(conversion, &image->layers[i], NULL);
+	return rc;
 }
 
 /* What an entry looks like when it points at the converted document. */
@@ -113,15 +135,15 @@ static int point_at(struct conversion *conversion, const struct descriptor *from
 	return 0;
 }
 
-/* Takes bytes (NULL: the source as it is); *ret is a copy of its descriptor. */
+/* Takes bytes (NULL: the source as it is) of that type; *ret is a copy of its descriptor. */
 static int add_document(struct conversion *conversion, const struct descriptor *from, char *bytes,
-	size_t len, const char *dropped, enum document_kind source_kind, struct descriptor *ret)
+	size_t len, const char *dropped, enum document_kind source_kind, const char *media_type,
+	struct descriptor *ret)
 {
 	struct flavour *into = conversion->into;
 	struct flavour_document *documents =
 		grow(into->documents, into->document_count, sizeof *documents);
 	struct flavour_document *document;
-	const struct media_type *type = media_type_find(document_media_type(source_kind));
 	struct digest digest = from->digest;
 	char text[DIGEST_TEXT_MAX];
 	int rc = 0;
@@ -136,50 +158,104 @@ static int add_document(struct conversion *conversion, const struct descriptor *
 	if (bytes) {
 		rc = digest_of(&digest, from->digest.algorithm, bytes, len, &conversion->need->err);
 		if (!rc && asprintf(&document->converted, "from %s (%s); dropped: %s",
-				   digest_format(&from->digest, text), type->name,
+				   digest_format(&from->digest, text),
+				   document_media_type(source_kind),
 				   dropped && *dropped ? dropped : "nothing") < 0)
 			rc = out_of_memory(conversion);
 	}
 	if (!rc)
-		rc = point_at(conversion, from, &digest, len,
-			media_type_in(type, conversion->family), &document->descriptor);
+		rc = point_at(conversion, from, &digest, len, media_type, &document->descriptor);
 	return rc ? rc : descriptor_copy(ret, &document->descriptor, &conversion->need->err);
 }
 
+/* Schema 1 is Docker's as well, but not what docker/ holds. */
 static bool is_of_family(enum document_kind kind, enum media_family family)
 {
-	return media_type_find(document_media_type(kind))->family == family;
+	const struct media_type *type = media_type_find(document_media_type(kind));
+
+	return type->family == family && (type->role == ROLE_MANIFEST || type->role == ROLE_INDEX);
+}
+
+/* A manifest written in the family, with its layers; the config is the caller's. */
+static int write_manifest(struct conversion *conversion, const struct descriptor *from,
+	enum document_kind source_kind, const struct image *image, struct descriptor *ret)
+{
+	struct buf text, dropped;
+	char *bytes;
+	size_t len;
+	int rc;
+
+	buf_init(&text, DOCUMENT_MAX);
+	buf_init(&dropped, FLAVOUR_TEXT_MAX);
+	rc = image_write(image, conversion->family, &text, &dropped, &conversion->need->err);
+	if (!rc)
+		rc = add_layers(conversion, image);
+	bytes = rc ? NULL : buf_take(&text, &len);
+	if (!rc)
+		rc = bytes ? add_document(conversion, from, bytes, len, dropped.data, source_kind,
+				     media_type_name(ROLE_MANIFEST, conversion->family), ret)
+			   : out_of_memory(conversion);
+	buf_release(&text);
+	buf_release(&dropped);
+	return rc;
+}
+
+/* Schema 1 and V1: all layers have been read; *ret and *ret_config (the caller's) are schema 2. */
+static int upgrade(struct conversion *conversion, const struct image *image, struct image *ret,
+	char **ret_config, size_t *ret_len)
+{
+	CLEANUP(freep) struct layer_facts *facts = NULL;
+	struct buf config;
+	int rc = layer_facts_get(
+		conversion->fs, conversion->repository, image, &facts, conversion->need);
+
+	if (rc)
+		return rc;
+	buf_init(&config, DOCUMENT_MAX);
+	rc = image_upgrade(ret, image, facts, &config, &conversion->need->err);
+	*ret_config = rc ? NULL : buf_take(&config, ret_len);
+	if (!rc && !*ret_config) {
+		image_release(ret);
+		rc = out_of_memory(conversion);
+	}
+	buf_release(&config);
+	return rc;
+}
+
+static int convert_old_manifest(struct conversion *conversion, const struct descriptor *from,
+	const struct document *document, struct descriptor *ret)
+{
+	struct image image = { 0 };
+	char *config;
+	size_t len;
+	int rc = upgrade(conversion, &document->image, &image, &config, &len);
+
+	if (rc)
+		return rc;
+	rc = add_blob(conversion, &image.config, config);
+	if (!rc)
+		rc = write_manifest(conversion, from, document->kind, &image, ret);
+	image_release(&image);
+	return rc;
 }
 
 static int convert_manifest(struct conversion *conversion, const struct descriptor *from,
 	const struct document *document, struct descriptor *ret)
 {
 	const struct image *image = &document->image;
-	struct buf text, dropped;
-	char *bytes = NULL;
-	size_t len = document->len;
-	int rc = 0;
+	int rc;
 
-	buf_init(&text, DOCUMENT_MAX);
-	buf_init(&dropped, FLAVOUR_TEXT_MAX);
-	if (!is_of_family(document->kind, conversion->family)) {
-		rc = image_write(
-			image, conversion->family, &text, &dropped, &conversion->need->err);
-		bytes = rc ? NULL : buf_take(&text, &len);
-		if (!rc && !bytes)
-			rc = out_of_memory(conversion);
-	}
-	if (!rc)
-		rc = add_blob(conversion, &image->config);
-	for (size_t i = 0; !rc && i < image->layer_count; i++)
-		rc = add_blob(conversion, &image->layers[i]);
-	if (!rc)
-		rc = add_document(
-			conversion, from, TAKE(bytes), len, dropped.data, document->kind, ret);
-	free(bytes);
-	buf_release(&text);
-	buf_release(&dropped);
-	return rc;
+	if (image->v1_count)
+		return convert_old_manifest(conversion, from, document, ret);
+	rc = add_blob(conversion, &image->config, NULL);
+	if (rc)
+		return rc;
+	if (!is_of_family(document->kind, conversion->family))
+		return write_manifest(conversion, from, document->kind, image, ret);
+	rc = add_layers(conversion, image);
+	return rc ? rc
+		  : add_document(conversion, from, NULL, document->len, NULL, document->kind,
+			    document_media_type(document->kind), ret);
 }
 
 struct children {
@@ -198,6 +274,26 @@ static void note_dropped(struct children *children, const struct descriptor *ent
 	children->has_changed = true;
 }
 
+/* A manifest list has no entry without a platform: the child's config knows it. */
+static int complete_platform(
+	struct conversion *conversion, const struct digest *child, struct descriptor *entry)
+{
+	const struct image *image;
+	int rc;
+
+	if (conversion->family != FAMILY_DOCKER || entry->has_platform ||
+		media_type_find(entry->media_type)->role != ROLE_MANIFEST)
+		return 0;
+	rc = image_get(conversion->fs, conversion->repository, child, &image, conversion->need);
+	if (rc == LOAD_PENDING || load_is_transient(rc))
+		return rc;
+	if (rc || !image->has_config)
+		return 0; /* "unknown" will do */
+	rc = platform_copy(&entry->platform, &image->parsed.platform, &conversion->need->err);
+	entry->has_platform = !rc;
+	return rc;
+}
+
 /* A child that cannot be had or said costs only itself.  In its own family it stays as it is: a
  * sparse index is allowed. */
 static int convert_child(struct conversion *conversion, const struct descriptor *entry,
@@ -213,15 +309,21 @@ static int convert_child(struct conversion *conversion, const struct descriptor 
 	rc = convert(conversion, entry, depth, converted);
 	if (rc == LOAD_PENDING || load_is_transient(rc))
 		return rc;
-	if (rc && is_same_family)
+	if (rc && is_same_family) {
 		rc = descriptor_copy(converted, entry, &conversion->need->err);
-	else if (rc) {
+	} else if (rc) {
 		note_dropped(children, entry);
 		return 0;
+	} else if (!is_same_family) {
+		rc = complete_platform(conversion, &entry->digest, converted);
+		if (rc)
+			descriptor_release(converted);
 	}
+	if (rc)
+		return rc;
 	children->has_changed |= !digest_equal(&converted->digest, &entry->digest);
-	children->count += !rc;
-	return rc;
+	children->count++;
+	return 0;
 }
 
 static int write_index(struct conversion *conversion, const struct descriptor *from,
@@ -232,6 +334,9 @@ static int write_index(struct conversion *conversion, const struct descriptor *f
 	size_t len = document->len;
 	int rc = 0;
 
+	if (document->index.entry_count && !children->count)
+		return error_set(&conversion->need->err, EOPNOTSUPP,
+			"nothing in this index can be said in that flavour");
 	buf_init(&text, DOCUMENT_MAX);
 	if (children->has_changed || !is_of_family(document->kind, conversion->family)) {
 		rc = image_index_write(&document->index, conversion->family, children->entries,
@@ -241,8 +346,8 @@ static int write_index(struct conversion *conversion, const struct descriptor *f
 			rc = out_of_memory(conversion);
 	}
 	if (!rc)
-		rc = add_document(
-			conversion, from, bytes, len, children->dropped.data, document->kind, ret);
+		rc = add_document(conversion, from, bytes, len, children->dropped.data,
+			document->kind, media_type_name(ROLE_INDEX, conversion->family), ret);
 	buf_release(&text);
 	return rc;
 }
@@ -306,7 +411,7 @@ static int convert(struct conversion *conversion, const struct descriptor *from,
 		conversion->fs, conversion->repository, &from->digest, &document, conversion->need);
 	if (rc)
 		return rc;
-	if (document->kind == DOCUMENT_OCI_INDEX || document->kind == DOCUMENT_DOCKER_LIST)
+	if (document_is_index(document))
 		return convert_index(conversion, from, document, depth, ret);
 	return convert_manifest(conversion, from, document, ret);
 }
@@ -318,8 +423,18 @@ static int compare_digests(const struct digest *a, const struct digest *b)
 
 static int compare_blobs(const void *a, const void *b)
 {
-	return compare_digests(
-		&((const struct descriptor *)a)->digest, &((const struct descriptor *)b)->digest);
+	const struct flavour_blob *x = a, *y = b;
+
+	return compare_digests(&x->descriptor.digest, &y->descriptor.digest);
+}
+
+/* Of two with one digest the one made here comes first, and stays. */
+static int order_blobs(const void *a, const void *b)
+{
+	const struct flavour_blob *x = a, *y = b;
+	int order = compare_blobs(a, b);
+
+	return order ? order : !x->bytes - !y->bytes;
 }
 
 static void sort_blobs(struct flavour *flavour)
@@ -328,14 +443,28 @@ static void sort_blobs(struct flavour *flavour)
 
 	if (!flavour->blob_count)
 		return;
-	qsort(flavour->blobs, flavour->blob_count, sizeof *flavour->blobs, compare_blobs);
+	qsort(flavour->blobs, flavour->blob_count, sizeof *flavour->blobs, order_blobs);
 	for (size_t i = 1; i < flavour->blob_count; i++) {
-		if (digest_equal(&flavour->blobs[kept].digest, &flavour->blobs[i].digest))
-			descriptor_release(&flavour->blobs[i]);
+		if (!compare_blobs(&flavour->blobs[kept], &flavour->blobs[i]))
+			blob_release(&flavour->blobs[i]);
 		else
 			flavour->blobs[++kept] = flavour->blobs[i];
 	}
 	flavour->blob_count = kept + 1;
+}
+
+/* Takes the conversion's result into the table; on failure nothing is left of it. */
+static int keep_slot(struct fs *fs, struct flavour_slot *slot, char **key, int rc)
+{
+	if (rc) {
+		slot_free(slot);
+		return rc;
+	}
+	slot->flavour.top = slot->flavour.document_count - 1; /* bottom up: the whole is last */
+	sort_blobs(&slot->flavour);
+	slot->key = TAKE(*key);
+	HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
+	return 0;
 }
 
 int flavour_get(struct fs *fs, const char *repository, const struct digest *digest,
@@ -357,17 +486,160 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 		if (!slot)
 			return error_set(&need->err, ENOMEM, "out of memory");
 		conversion.into = &slot->flavour;
-		rc = convert(&conversion, &whole, 0, &top);
+		rc = keep_slot(fs, slot, &key, convert(&conversion, &whole, 0, &top));
 		descriptor_release(&top);
-		if (rc) {
-			slot_free(slot);
+		if (rc)
 			return rc;
-		}
-		slot->flavour.top =
-			slot->flavour.document_count - 1; /* bottom up: the whole is last */
-		sort_blobs(&slot->flavour);
-		slot->key = TAKE(key);
-		HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
+	}
+	*ret = &slot->flavour;
+	return 0;
+}
+
+int flavour_check(const struct image *image, enum media_family family, struct need *need)
+{
+	return image_check_expressible(image, family, &need->err);
+}
+
+/* --- schema 1 --- */
+
+/* The one layer that no image stores: what schema 1 has for steps that changed no file. */
+static int add_empty_layer(struct conversion *conversion, const struct image *image)
+{
+	struct descriptor descriptor = { 0 };
+	bool is_needed = false;
+	const void *bytes;
+	char *copy;
+	size_t len;
+
+	for (size_t i = 0; i < image->parsed.history_count; i++)
+		is_needed |= image->parsed.history[i].is_empty_layer;
+	if (!is_needed)
+		return 0;
+	bytes = schema1_empty_layer(&len, &descriptor.digest);
+	descriptor.size = len;
+	copy = malloc(len);
+	if (!copy)
+		return out_of_memory(conversion);
+	memcpy(copy, bytes, len);
+	return add_blob(conversion, &descriptor, copy);
+}
+
+static int write_schema1(struct conversion *conversion, const struct place *place,
+	const struct descriptor *from, const struct document *document, const struct image *image,
+	const char *config, size_t config_len)
+{
+	const char *type =
+		media_type_find("application/vnd.docker.distribution.manifest.v1+json")->name;
+	struct descriptor top = { 0 };
+	struct buf text;
+	char *bytes;
+	size_t len;
+	int rc;
+
+	buf_init(&text, DOCUMENT_MAX);
+	rc = schema1_write(image, config, config_len, place->repository,
+		place->tag ? place->tag : "", &text, &conversion->need->err);
+	if (!rc)
+		rc = add_empty_layer(conversion, image);
+	if (!rc)
+		rc = add_layers(conversion, image);
+	bytes = rc ? NULL : buf_take(&text, &len);
+	if (!rc)
+		rc = bytes ? add_document(conversion, from, bytes, len,
+				     "media types, sizes, annotations", document->kind, type, &top)
+			   : out_of_memory(conversion);
+	descriptor_release(&top);
+	buf_release(&text);
+	return rc;
+}
+
+/* All that the manifest names, throwaway or not. */
+static int add_fs_layers(struct conversion *conversion, const struct image *image)
+{
+	int rc = add_empty_layer(conversion, image);
+
+	for (size_t i = 0; !rc && i < image->v1_count; i++) {
+		struct descriptor layer = { .digest = image->v1[i].blob,
+			.size = DESCRIPTOR_SIZE_UNKNOWN };
+
+		rc = add_blob(conversion, &layer, NULL);
+	}
+	return rc;
+}
+
+/* V1 by way of schema 2, which finds what the layers are. */
+static int old_to_schema1(struct conversion *conversion, const struct place *place,
+	const struct descriptor *from, const struct document *document)
+{
+	CLEANUP(freep) char *config = NULL;
+	struct descriptor top = { 0 };
+	struct image image = { 0 };
+	size_t len;
+	int rc;
+
+	if (document->kind == DOCUMENT_SCHEMA1) { /* as it is, signatures and all */
+		rc = add_fs_layers(conversion, &document->image);
+		if (!rc)
+			rc = add_document(conversion, from, NULL, document->len, NULL,
+				document->kind, document_media_type(document->kind), &top);
+		descriptor_release(&top);
+		return rc;
+	}
+	rc = upgrade(conversion, &document->image, &image, &config, &len);
+	if (rc)
+		return rc;
+	rc = write_schema1(conversion, place, from, document, &image, config, len);
+	image_release(&image);
+	return rc;
+}
+
+static int to_schema1(
+	struct conversion *conversion, const struct place *place, const struct digest *manifest)
+{
+	struct descriptor from = { .digest = *manifest, .size = DESCRIPTOR_SIZE_UNKNOWN };
+	const struct document *document, *config;
+	const struct image *image;
+	int rc;
+
+	rc = image_get(conversion->fs, place->repository, manifest, &image, conversion->need);
+	if (!rc)
+		rc = manifest_get(
+			conversion->fs, place->repository, manifest, &document, conversion->need);
+	if (rc)
+		return rc;
+	if (image->v1_count)
+		return old_to_schema1(conversion, place, &from, document);
+	if (image->is_artifact)
+		return error_set(&conversion->need->err, EOPNOTSUPP,
+			"an artifact cannot be written as schema 1");
+	rc = small_blob_get(
+		conversion->fs, place->repository, &image->config, &config, conversion->need);
+	return rc ? rc
+		  : write_schema1(
+			    conversion, place, &from, document, image, config->bytes, config->len);
+}
+
+int schema1_flavour_get(struct fs *fs, const struct place *place, const struct digest *manifest,
+	const struct flavour **ret, struct need *need)
+{
+	struct conversion conversion = { fs, place->repository, FAMILY_DOCKER, need, NULL };
+	CLEANUP(freep) char *key = NULL;
+	char text[DIGEST_TEXT_MAX];
+	struct flavour_slot *slot;
+	int rc;
+
+	if (asprintf(&key, "schema1 %s:%s@%s", place->repository, place->tag ? place->tag : "",
+		    digest_format(manifest, text)) < 0)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	HASH_FIND_STR(fs->flavours, key, slot);
+	if (!slot) {
+		slot = calloc(1, sizeof *slot);
+		if (!slot)
+			return error_set(&need->err, ENOMEM, "out of memory");
+		conversion.into = &slot->flavour;
+		rc = keep_slot(fs, slot, &key, to_schema1(&conversion, place, manifest));
+		if (rc)
+			return rc;
 	}
 	*ret = &slot->flavour;
 	return 0;
@@ -395,7 +667,7 @@ int flavour_document_bytes(struct fs *fs, const char *repository,
 
 /* --- entries --- */
 
-static int entry_document(struct fs *fs, const char *repository,
+int entry_flavour_document(struct fs *fs, const char *repository,
 	const struct flavour_document *document, struct fuse_entry_param *ret, struct need *need)
 {
 	if (!document->bytes)
@@ -404,23 +676,37 @@ static int entry_document(struct fs *fs, const char *repository,
 		(size_t)document->descriptor.size, document->converted, ret, need);
 }
 
-int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
+int entry_flavour_blob(struct fs *fs, const char *repository, const struct flavour_blob *blob,
 	struct fuse_entry_param *ret, struct need *need)
 {
-	const struct document *document;
-	const struct flavour *flavour;
-	struct descriptor raw = { .digest = *digest };
-	int rc;
+	const struct descriptor *descriptor = &blob->descriptor;
 
-	if (fs->options->manifest != MANIFEST_RAW) {
-		rc = flavour_get(fs, repository, digest,
-			fs->options->manifest == MANIFEST_OCI ? FAMILY_OCI : FAMILY_DOCKER,
-			&flavour, need);
-		return rc ? rc
-			  : entry_document(
-				    fs, repository, &flavour->documents[flavour->top], ret, need);
+	if (!blob->bytes)
+		return entry_blob(fs, repository, descriptor, false, ret, need);
+	return entry_generated(fs, &descriptor->digest, blob->bytes, (size_t)descriptor->size,
+		"made for the manifest that names it", ret, need);
+}
+
+enum media_family manifest_family(const struct fs *fs)
+{
+	switch (fs->options->manifest) {
+	case MANIFEST_RAW:
+		return FAMILY_OTHER;
+	case MANIFEST_OCI:
+		return FAMILY_OCI;
+	case MANIFEST_DOCKER:
+		return FAMILY_DOCKER;
 	}
-	rc = manifest_raw_get(fs, repository, digest, &document, need);
+	return FAMILY_OTHER;
+}
+
+int entry_raw_manifest(struct fs *fs, const char *repository, const struct digest *digest,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	struct descriptor raw = { .digest = *digest };
+	const struct document *document;
+	int rc = manifest_raw_get(fs, repository, digest, &document, need);
+
 	if (rc == -ENOENT) /* somebody named it: it is missing, not unknown */
 		return error_prefix(&need->err, -EIO, "a manifest that should be there");
 	if (rc)
@@ -430,20 +716,39 @@ int entry_manifest(struct fs *fs, const char *repository, const struct digest *d
 	return entry_blob(fs, repository, &raw, true, ret, need);
 }
 
+int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	enum media_family family = manifest_family(fs);
+	const struct flavour *flavour;
+	int rc;
+
+	if (family == FAMILY_OTHER)
+		return entry_raw_manifest(fs, repository, digest, ret, need);
+	rc = flavour_get(fs, repository, digest, family, &flavour, need);
+	return rc ? rc
+		  : entry_flavour_document(
+			    fs, repository, &flavour->documents[flavour->top], ret, need);
+}
+
 static int place_flavour(
 	struct fs *fs, struct node *dir, const struct flavour **ret, struct need *need)
 {
 	const struct place *place = &dir->place;
 	bool is_whole = !digest_is_set(&place->manifest);
 
+	if (dir->view == &view_schema1)
+		return schema1_flavour_get(
+			fs, place, is_whole ? &place->image : &place->manifest, ret, need);
+
 	return flavour_get(fs, place->repository, is_whole ? &place->image : &place->manifest,
 		place->family, ret, need);
 }
 
-const struct descriptor *flavour_find_blob(
+const struct flavour_blob *flavour_find_blob(
 	const struct flavour *flavour, const struct digest *digest)
 {
-	struct descriptor key = { .digest = *digest };
+	struct flavour_blob key = { .descriptor.digest = *digest };
 
 	return flavour->blob_count ? bsearch(&key, flavour->blobs, flavour->blob_count, sizeof key,
 					     compare_blobs)
@@ -467,6 +772,26 @@ static int entry_fixed(struct fs *fs, struct node *dir, const char *name, const 
 	buf_init(&content, strlen(text));
 	(void)buf_append_text(&content, text);
 	return entry_file(fs, dir, name, &content, CONTENT_TIMEOUT_S, ret, need);
+}
+
+/* Of the directory: what the whole became, and from what. */
+static int flavour_xattr(
+	struct fs *fs, struct node *node, const char *name, struct buf *ret, struct need *need)
+{
+	const struct flavour_document *top;
+	const struct flavour *flavour;
+	char text[DIGEST_TEXT_MAX];
+	int rc;
+
+	if (strcmp(name, "digest") && strcmp(name, "converted"))
+		return -ENODATA;
+	rc = place_flavour(fs, node, &flavour, need);
+	if (rc)
+		return rc;
+	top = &flavour->documents[flavour->top];
+	if (!strcmp(name, "digest"))
+		return buf_append_text(ret, digest_format(&top->descriptor.digest, text));
+	return top->converted ? buf_append_text(ret, top->converted) : -ENODATA;
 }
 
 /* --- oci/ --- */
@@ -507,7 +832,7 @@ static int oci_lookup(struct fs *fs, struct node *dir, const char *name,
 		return lookup_index(fs, dir, flavour, ret, need);
 	if (!digest_is_set(&dir->place.manifest))
 		return no_such_file(need, name); /* the whole may be an index */
-	return entry_document(
+	return entry_flavour_document(
 		fs, dir->place.repository, &flavour->documents[flavour->top], ret, need);
 }
 
@@ -524,15 +849,17 @@ static int oci_list(struct fs *fs, struct node *dir, struct listing *ret, struct
 	return rc ? rc : listing_add(ret, "oci-layout", S_IFREG, 0);
 }
 
-const struct view view_oci = {
-	.name = "oci", .type = S_IFDIR, .lookup = oci_lookup, .list = oci_list
-};
+const struct view view_oci = { .name = "oci",
+	.type = S_IFDIR,
+	.lookup = oci_lookup,
+	.list = oci_list,
+	.xattr = flavour_xattr };
 
 static int oci_blobs_lookup(struct fs *fs, struct node *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
 	const struct flavour_document *document;
-	const struct descriptor *blob;
+	const struct flavour_blob *blob;
 	const struct flavour *flavour;
 	struct place place = dir->place;
 	struct digest digest;
@@ -551,9 +878,9 @@ static int oci_blobs_lookup(struct fs *fs, struct node *dir, const char *name,
 		return rc;
 	document = find_document(flavour, &digest);
 	if (document)
-		return entry_document(fs, place.repository, document, ret, need);
+		return entry_flavour_document(fs, place.repository, document, ret, need);
 	blob = flavour_find_blob(flavour, &digest);
-	return blob ? entry_blob(fs, place.repository, blob, false, ret, need)
+	return blob ? entry_flavour_blob(fs, place.repository, blob, ret, need)
 		    : no_such_file(need, name);
 }
 
@@ -569,7 +896,7 @@ static int oci_blobs_list(struct fs *fs, struct node *dir, struct listing *ret, 
 		const struct digest *digest =
 			i < flavour->document_count
 				? &flavour->documents[i].descriptor.digest
-				: &flavour->blobs[i - flavour->document_count].digest;
+				: &flavour->blobs[i - flavour->document_count].descriptor.digest;
 
 		has_sha512 |= digest->algorithm == DIGEST_SHA512;
 		if (algorithm && digest->algorithm == algorithm)
@@ -600,7 +927,7 @@ static int docker_lookup(struct fs *fs, struct node *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
 	const struct flavour_document *document = NULL;
-	const struct descriptor *blob;
+	const struct flavour_blob *blob;
 	const struct flavour *flavour;
 	CLEANUP(freep) char *hex = NULL;
 	struct digest digest;
@@ -624,9 +951,9 @@ static int docker_lookup(struct fs *fs, struct node *dir, const char *name,
 	else if (is_child)
 		document = find_document(flavour, &digest);
 	if (document)
-		return entry_document(fs, dir->place.repository, document, ret, need);
+		return entry_flavour_document(fs, dir->place.repository, document, ret, need);
 	blob = is_child ? NULL : flavour_find_blob(flavour, &digest);
-	return blob ? entry_blob(fs, dir->place.repository, blob, false, ret, need)
+	return blob ? entry_flavour_blob(fs, dir->place.repository, blob, ret, need)
 		    : no_such_file(need, name);
 }
 
@@ -638,7 +965,8 @@ static int docker_list(struct fs *fs, struct node *dir, struct listing *ret, str
 	int rc = place_flavour(fs, dir, &flavour, need);
 
 	for (size_t i = 0; !rc && i < flavour->blob_count; i++)
-		rc = listing_add(ret, digest_hex(&flavour->blobs[i].digest, hex), S_IFREG, 0);
+		rc = listing_add(
+			ret, digest_hex(&flavour->blobs[i].descriptor.digest, hex), S_IFREG, 0);
 	for (size_t i = 0; !rc && i < flavour->document_count; i++) {
 		if (i == flavour->top)
 			continue;
@@ -651,6 +979,14 @@ static int docker_list(struct fs *fs, struct node *dir, struct listing *ret, str
 	return rc ? rc : listing_add(ret, "version", S_IFREG, 0);
 }
 
-const struct view view_docker = {
-	.name = "docker", .type = S_IFDIR, .lookup = docker_lookup, .list = docker_list
-};
+const struct view view_docker = { .name = "docker",
+	.type = S_IFDIR,
+	.lookup = docker_lookup,
+	.list = docker_list,
+	.xattr = flavour_xattr };
+
+const struct view view_schema1 = { .name = "schema1",
+	.type = S_IFDIR,
+	.lookup = docker_lookup,
+	.list = docker_list,
+	.xattr = flavour_xattr };

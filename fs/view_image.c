@@ -128,8 +128,12 @@ static void put_history_line(struct buf *ret, const struct image *image, size_t 
 	char hex[DIGEST_HEX_MAX] = "-";
 
 	if (has_layer) {
-		(void)digest_hex(&image->layers[layer].digest, hex);
-		(void)buf_printf(ret, "%02zu  %-12.12s  ", layer + 1, hex);
+		const struct descriptor *blob = &image->layers[layer];
+
+		(void)buf_printf(ret, "%02zu  %-12.12s  ", layer + 1,
+			digest_is_set(&blob->digest) ? digest_hex(&blob->digest, hex)
+			: blob->layer_id             ? blob->layer_id
+						     : hex);
 		put_size(ret, image->layers[layer].size);
 	} else {
 		(void)buf_printf(ret, "--  %-12s  %8s", hex, "-");
@@ -185,6 +189,21 @@ static int lookup_history(struct fs *fs, struct node *dir, const struct digest *
 	return entry_file(fs, dir, "history.txt", &content, CONTENT_TIMEOUT_S, ret, need);
 }
 
+/* As stored; schema 1 and V1 have none, their newest entry's own JSON stands for it. */
+static int lookup_config(struct fs *fs, struct node *dir, const struct image *image,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	const struct v1_entry *own;
+	struct buf content;
+
+	if (!image->v1_count)
+		return entry_blob(fs, dir->place.repository, &image->config, false, ret, need);
+	own = &image->v1[image->v1_count - 1];
+	buf_init(&content, DOCUMENT_MAX);
+	(void)buf_append(&content, own->json, own->json_len);
+	return entry_file(fs, dir, "config.json", &content, CONTENT_TIMEOUT_S, ret, need);
+}
+
 static int lookup_rootfs(struct fs *fs, struct node *dir, const struct image *image,
 	const struct place *place, struct fuse_entry_param *ret, struct need *need)
 {
@@ -196,16 +215,33 @@ static int lookup_rootfs(struct fs *fs, struct node *dir, const struct image *im
 	return entry_alias(fs, node, ret, need);
 }
 
+static enum media_family family_named(const char *name)
+{
+	return !strcmp(name, "oci")      ? FAMILY_OCI
+	       : !strcmp(name, "docker") ? FAMILY_DOCKER
+					 : FAMILY_OTHER;
+}
+
+/* image may be NULL, for a whole index. */
 static int lookup_flavour(struct fs *fs, struct node *dir, const char *name, struct place place,
 	const struct image *image, struct fuse_entry_param *ret, struct need *need)
 {
-	bool is_docker = !strcmp(name, "docker");
+	enum media_family family = family_named(name);
+	int rc = image ? flavour_check(image, family, need) : 0;
 
-	if (is_docker && image && image->is_artifact)
-		return no_such_file(need, name);
-	place.family = is_docker ? FAMILY_DOCKER : FAMILY_OCI;
-	return entry_directory(fs, dir, name, is_docker ? &view_docker : &view_oci, &place,
-		CONTENT_TIMEOUT_S, ret);
+	if (rc)
+		return rc;
+	place.family = family;
+	return entry_directory(fs, dir, name, family == FAMILY_DOCKER ? &view_docker : &view_oci,
+		&place, CONTENT_TIMEOUT_S, ret);
+}
+
+static int lookup_schema1(struct fs *fs, struct node *dir, const struct place *place,
+	const struct image *image, struct fuse_entry_param *ret, struct need *need)
+{
+	if (image->is_artifact)
+		return error_set(&need->err, EOPNOTSUPP, "an artifact cannot be schema 1");
+	return entry_directory(fs, dir, "schema1", &view_schema1, place, CONTENT_TIMEOUT_S, ret);
 }
 
 static int lookup_tar(struct fs *fs, struct node *dir, const char *name, struct place place,
@@ -243,14 +279,27 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 		return rc;
 	take_time(dir, image);
 	if (!strcmp(name, "config.json"))
-		return entry_blob(fs, place.repository, &image->config, false, ret, need);
+		return lookup_config(fs, dir, image, ret, need);
 	if (!strcmp(name, "layers"))
 		return entry_directory(fs, dir, name, &view_layers, &place, CONTENT_TIMEOUT_S, ret);
 	if (!strcmp(name, "rootfs"))
 		return lookup_rootfs(fs, dir, image, &place, ret, need);
-	if (!strcmp(name, "oci") || !strcmp(name, "docker"))
+	if (family_named(name))
 		return lookup_flavour(fs, dir, name, place, image, ret, need);
+	if (!strcmp(name, "schema1"))
+		return lookup_schema1(fs, dir, &place, image, ret, need);
 	return no_such_file(need, name);
+}
+
+/* What of manifest.json, by the option, and of the flavours can be. */
+static bool can_be(struct fs *fs, const struct image *image, const char *name)
+{
+	enum media_family family = family_named(name);
+	struct need unused;
+
+	if (!strcmp(name, "manifest.json"))
+		family = manifest_family(fs);
+	return family == FAMILY_OTHER || !flavour_check(image, family, &unused);
 }
 
 static const struct {
@@ -268,18 +317,39 @@ static const struct {
 	{ "rootfs", S_IFDIR, false },
 };
 
+/* The document is there and is at fault itself: it will be tomorrow. */
+static bool is_unreadable(struct fs *fs, const struct node *dir, const struct digest *manifest,
+	int rc, struct need *need)
+{
+	const struct document *raw;
+	struct need unused = *need;
+
+	return (rc == -EIO || rc == -EOPNOTSUPP || rc == -EFBIG) &&
+	       !manifest_raw_get(fs, dir->place.repository, manifest, &raw, &unused);
+}
+
+/* What cannot be read as a manifest can still be looked at. */
+static int list_unreadable(struct listing *ret)
+{
+	int rc = listing_add(ret, "digest", S_IFREG, 0);
+
+	return rc ? rc : listing_add(ret, "manifest.json", S_IFREG, 0);
+}
+
 static int platform_list(struct fs *fs, struct node *dir, struct listing *ret, struct need *need)
 {
 	const struct digest *manifest;
 	const struct image *image;
 	int rc = place_manifest(fs, dir, &manifest, need);
 
-	if (!rc)
-		rc = image_get(fs, dir->place.repository, manifest, &image, need);
 	if (rc)
 		return rc;
+	rc = image_get(fs, dir->place.repository, manifest, &image, need);
+	if (is_unreadable(fs, dir, manifest, rc, need))
+		return list_unreadable(ret);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(platform_names); i++)
-		if (platform_names[i].is_for_artifacts || !image->is_artifact)
+		if ((platform_names[i].is_for_artifacts || !image->is_artifact) &&
+			can_be(fs, image, platform_names[i].name))
 			rc = listing_add(ret, platform_names[i].name, platform_names[i].type, 0);
 	if (!rc)
 		rc = list_attestations(fs, dir, ret, need);
@@ -293,11 +363,6 @@ static int put_digest(struct buf *ret, const struct digest *digest)
 	return buf_append_text(ret, digest_format(digest, text));
 }
 
-static bool document_is_index(const struct document *document)
-{
-	return document->kind == DOCUMENT_OCI_INDEX || document->kind == DOCUMENT_DOCKER_LIST;
-}
-
 /* What a manifest or index says of itself; -ENODATA. */
 static int document_xattr(const struct document *document, const char *name, struct buf *ret)
 {
@@ -307,8 +372,12 @@ static int document_xattr(const struct document *document, const char *name, str
 	const char *artifact_type =
 		document_is_index(document) ? idx->artifact_type : image->artifact_type;
 
+	char signature[SIGNATURE_TEXT_MAX];
+
 	if (!strcmp(name, "media_type"))
 		return buf_append_text(ret, document_media_type(document->kind));
+	if (!strcmp(name, "signature") && image->signature != SIGNATURE_NONE)
+		return buf_append_text(ret, signature_format(image, signature));
 	if (!strcmp(name, "artifact_type") && artifact_type)
 		return buf_append_text(ret, artifact_type);
 	if (!strcmp(name, "subject") && has_subject)
@@ -350,6 +419,11 @@ const struct view view_platform = { .name = "platform",
 
 /* --- what a tag points at --- */
 
+static enum media_family document_family(const struct document *document)
+{
+	return media_type_find(document_media_type(document->kind))->family;
+}
+
 /* The image's document; *ret_is_artifact: its directory is a platform's. */
 static int top_document(struct fs *fs, struct node *dir, const struct document **ret,
 	bool *ret_is_index, bool *ret_is_artifact, struct need *need)
@@ -388,6 +462,22 @@ static int lookup_platform(struct fs *fs, struct node *dir, const char *name,
 	return no_such_file(need, name);
 }
 
+/* The flavours of the whole: an index has one if it has a platform. */
+static int lookup_whole(struct fs *fs, struct node *dir, const char *name,
+	const struct document *document, struct fuse_entry_param *ret, struct need *need)
+{
+	const struct platform_entry *entries;
+	size_t count;
+	int rc;
+
+	if (!document_is_index(document))
+		return lookup_flavour(fs, dir, name, dir->place, &document->image, ret, need);
+	rc = image_platforms(fs, dir->place.repository, &dir->place.image, &entries, &count, need);
+	if (!rc && !count && family_named(name) != document_family(document))
+		rc = error_set(&need->err, EOPNOTSUPP, "nothing in this index is an image");
+	return rc ? rc : lookup_flavour(fs, dir, name, dir->place, NULL, ret, need);
+}
+
 static int image_lookup(struct fs *fs, struct node *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
@@ -401,6 +491,8 @@ static int image_lookup(struct fs *fs, struct node *dir, const char *name,
 	if (!strcmp(name, "digest"))
 		return lookup_digest(fs, dir, digest, ret, need);
 	rc = top_document(fs, dir, &document, &is_index, &is_artifact, need);
+	if (!strcmp(name, "manifest.json") && is_unreadable(fs, dir, digest, rc, need))
+		return entry_raw_manifest(fs, dir->place.repository, digest, ret, need);
 	if (rc)
 		return rc;
 	if (is_artifact)
@@ -418,19 +510,24 @@ static int image_lookup(struct fs *fs, struct node *dir, const char *name,
 		return lookup_referrers(fs, dir, digest, ret, need);
 	if (!is_index && !strcmp(name, "manifest.json"))
 		return entry_manifest(fs, dir->place.repository, digest, ret, need);
-	if (!strcmp(name, "oci") || !strcmp(name, "docker"))
-		return lookup_flavour(fs, dir, name, dir->place, NULL, ret, need);
+	if (family_named(name))
+		return lookup_whole(fs, dir, name, document, ret, need);
+	if (!is_index && !strcmp(name, "schema1"))
+		return lookup_schema1(fs, dir, &dir->place, &document->image, ret, need);
 	return lookup_platform(fs, dir, name, ret, need);
 }
 
 static int image_list(struct fs *fs, struct node *dir, struct listing *ret, struct need *need)
 {
+	static const char *const flavours[] = { "docker", "oci" };
 	const struct platform_entry *entries;
 	const struct document *document;
 	bool is_index, is_artifact;
 	size_t count;
 	int rc = top_document(fs, dir, &document, &is_index, &is_artifact, need);
 
+	if (is_unreadable(fs, dir, &dir->place.image, rc, need))
+		return list_unreadable(ret);
 	if (rc)
 		return rc;
 	if (is_artifact)
@@ -439,12 +536,14 @@ static int image_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 	if (rc)
 		return rc;
 	rc = listing_add(ret, "digest", S_IFREG, 0);
-	if (!rc)
-		rc = listing_add(ret, is_index ? "index.json" : "manifest.json", S_IFREG, 0);
-	if (!rc)
-		rc = listing_add(ret, "docker", S_IFDIR, 0);
-	if (!rc)
-		rc = listing_add(ret, "oci", S_IFDIR, 0);
+	if (!rc && is_index)
+		rc = listing_add(ret, "index.json", S_IFREG, 0);
+	if (!rc && !is_index && can_be(fs, &document->image, "manifest.json"))
+		rc = listing_add(ret, "manifest.json", S_IFREG, 0);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(flavours); i++)
+		if (is_index ? count || family_named(flavours[i]) == document_family(document)
+			     : can_be(fs, &document->image, flavours[i]))
+			rc = listing_add(ret, flavours[i], S_IFDIR, 0);
 	for (size_t i = 0; !rc && i < count; i++)
 		rc = listing_add(ret, entries[i].name, S_IFDIR, 0);
 	return rc || !is_index ? rc : list_referrers(fs, dir, &dir->place.image, ret, need);

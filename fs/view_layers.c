@@ -25,13 +25,16 @@ enum { INFO_MAX = 1 << 20 }; /* bytes of one info.json */
 
 static const char title_annotation[] = "org.opencontainers.image.title";
 
-/* "01-5d20c808ce19" */
+/* "01-5d20c808ce19": the blob's digest, or the id of a V1 layer, whose digest nobody knows yet. */
 static void layer_name(const struct image *image, size_t layer, char *name, size_t len)
 {
+	const struct descriptor *blob = &image->layers[layer];
 	char hex[DIGEST_HEX_MAX];
+	const char *digits = digest_is_set(&blob->digest) ? digest_hex(&blob->digest, hex)
+			     : blob->layer_id             ? blob->layer_id
+							  : "";
 
-	(void)digest_hex(&image->layers[layer].digest, hex);
-	(void)snprintf(name, len, "%02zu-%.12s", layer + 1, hex);
+	(void)snprintf(name, len, "%02zu-%.12s", layer + 1, digits);
 }
 
 static int place_layers(
@@ -53,6 +56,17 @@ static void put_member(
 	*is_first = false;
 }
 
+/* Where the publisher says that the content is. */
+static void put_urls(struct buf *ret, char *const *urls)
+{
+	(void)buf_append_text(ret, ",\n    \"urls\": [");
+	for (size_t i = 0; urls[i]; i++) {
+		(void)buf_append_text(ret, i ? ", " : "");
+		(void)json_write_string(ret, urls[i], strlen(urls[i]));
+	}
+	(void)buf_append_text(ret, "]");
+}
+
 static void put_descriptor(struct buf *ret, const struct descriptor *descriptor)
 {
 	char text[DIGEST_TEXT_MAX];
@@ -61,9 +75,15 @@ static void put_descriptor(struct buf *ret, const struct descriptor *descriptor)
 	(void)buf_append_text(ret, "{");
 	if (descriptor->media_type)
 		put_member(ret, "    ", "mediaType", descriptor->media_type, &is_first);
-	put_member(ret, "    ", "digest", digest_format(&descriptor->digest, text), &is_first);
+	if (digest_is_set(&descriptor->digest))
+		put_member(
+			ret, "    ", "digest", digest_format(&descriptor->digest, text), &is_first);
+	if (descriptor->layer_id)
+		put_member(ret, "    ", "v1ID", descriptor->layer_id, &is_first);
 	if (descriptor->size != DESCRIPTOR_SIZE_UNKNOWN)
 		(void)buf_printf(ret, ",\n    \"size\": %" PRIu64, descriptor->size);
+	if (descriptor->urls && *descriptor->urls)
+		put_urls(ret, descriptor->urls);
 	if (descriptor->annotations.count) {
 		bool is_first_annotation = true;
 
@@ -114,6 +134,12 @@ static void write_told(const struct image *image, size_t layer, struct buf *ret)
 		put_member(ret, "  ", "chainID", digest_format(&chain_id, text), &is_first);
 	(void)buf_append_text(ret, ",\n  \"history\": ");
 	put_history(ret, image_layer_history(image, layer));
+	if (image->signature != SIGNATURE_NONE) {
+		char signature[SIGNATURE_TEXT_MAX];
+
+		put_member(ret, "  ", "manifestSignature", signature_format(image, signature),
+			&is_first);
+	}
 }
 
 /* What the layer proved to be. */
@@ -131,6 +157,9 @@ static void write_found(const struct image *image, size_t number, const struct l
 	put_member(ret, "  ", "state", state, &is_first);
 	(void)buf_printf(ret, ",\n  \"verified\": %s", layer ? "true" : "false");
 	if (layer) {
+		put_member(
+			ret, "  ", "foundDigest", digest_format(&layer->digest, text), &is_first);
+		(void)buf_printf(ret, ",\n  \"storedSize\": %" PRIu64, layer->stored_size);
 		put_member(ret, "  ", "coding", media_coding_name(layer->coding), &is_first);
 		(void)buf_printf(ret, ",\n  \"uncompressedSize\": %" PRIu64, layer->plain_size);
 		put_member(
@@ -283,6 +312,36 @@ static void blob_name(
 	}
 }
 
+/* Of a schema 1 or V1 layer neither size nor coding is known before it has been read; then
+ * its blob has no name to be listed by. */
+static bool is_told(struct fs *fs, const struct node *dir, const struct image *image)
+{
+	const struct descriptor *blob = &image->layers[dir->place.layer];
+	const struct media_type *type = media_type_find(blob->media_type);
+	const struct layer_object *object;
+
+	if (type->role != ROLE_LAYER ||
+		(type->coding != CODING_UNKNOWN && blob->size != DESCRIPTOR_SIZE_UNKNOWN))
+		return true;
+	object = layer_peek(fs, dir->place.repository, blob);
+	return object && layer_object_layer(object);
+}
+
+/* The stored blob, with what is known of it by now. */
+static int lookup_blob(struct fs *fs, const struct node *dir, const struct image *image,
+	struct fuse_entry_param *ret, struct need *need)
+{
+	const char *repository = dir->place.repository;
+	const struct descriptor *blob = &image->layers[dir->place.layer];
+	const struct layer_object *object = layer_peek(fs, repository, blob);
+	const struct layer *layer = object ? layer_object_layer(object) : NULL;
+	struct descriptor known = *layer_known(fs, repository, blob); /* only copied from */
+
+	if (layer)
+		known.size = layer->stored_size;
+	return entry_blob(fs, repository, &known, false, ret, need);
+}
+
 static int lookup_plain(struct fs *fs, const struct node *dir, const struct image *image,
 	struct fuse_entry_param *ret, struct need *need)
 {
@@ -327,11 +386,18 @@ static int layer_lookup(struct fs *fs, struct node *dir, const char *name,
 		return rc;
 	descriptor = &image->layers[dir->place.layer];
 	is_tar = media_type_find(descriptor->media_type)->role == ROLE_LAYER;
+	if (!strncmp(name, "layer.", 6) && !is_told(fs, dir, image)) {
+		struct layer_object *object;
+
+		rc = layer_get(fs, dir->place.repository, descriptor, &object, need);
+		if (rc)
+			return rc;
+	}
 	blob_name(fs, dir, image, blob, sizeof blob);
 	if (!strcmp(name, "info.json"))
 		return lookup_info(fs, dir, image, ret, need);
 	if (!strcmp(name, blob))
-		return entry_blob(fs, dir->place.repository, descriptor, false, ret, need);
+		return lookup_blob(fs, dir, image, ret, need);
 	if (is_tar && !strcmp(name, "layer.tar"))
 		return lookup_plain(fs, dir, image, ret, need);
 	if (is_tar && !strcmp(name, "diff"))
@@ -358,7 +424,7 @@ static int layer_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 		rc = listing_add(ret, "diff", S_IFDIR, 0);
 	if (!rc)
 		rc = listing_add(ret, "info.json", S_IFREG, 0);
-	if (!rc)
+	if (!rc && is_told(fs, dir, image))
 		rc = listing_add(ret, blob, S_IFREG, 0);
 	return rc;
 }
@@ -375,9 +441,10 @@ static int layer_xattr(
 
 	if (rc)
 		return rc;
-	descriptor = &image->layers[node->place.layer];
+	descriptor = layer_known(fs, node->place.repository, &image->layers[node->place.layer]);
 	history = image_layer_history(image, node->place.layer);
-	if (!strcmp(name, "digest") || !strcmp(name, "layer"))
+	if ((!strcmp(name, "digest") || !strcmp(name, "layer")) &&
+		digest_is_set(&descriptor->digest))
 		return buf_append_text(ret, digest_format(&descriptor->digest, text));
 	if (!strcmp(name, "diff_id") && node->place.layer < image->parsed.diff_id_count)
 		return buf_append_text(

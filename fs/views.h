@@ -18,6 +18,7 @@ extern const struct view view_platform;  /* one platform of it */
 extern const struct view view_oci;       /* oci/ ... */
 extern const struct view view_oci_blobs; /* ... blobs/ and blobs/ALG/ */
 extern const struct view view_docker;    /* docker/ */
+extern const struct view view_schema1;   /* schema1/ */
 extern const struct view view_layers;
 extern const struct view view_layer;
 extern const struct view view_diff;
@@ -74,10 +75,15 @@ struct flavour_document {
 	char *bytes;                  /* NULL: the source as it is */
 	char *converted;              /* for the attribute: from what, what was dropped */
 };
+/* A config or a layer. */
+struct flavour_blob {
+	struct descriptor descriptor;
+	char *bytes; /* made here; NULL: stored */
+};
 struct flavour {
 	struct flavour_document *documents; /* children before parents */
 	size_t document_count;
-	struct descriptor *blobs; /* configs and layers, sorted by digest, each once */
+	struct flavour_blob *blobs; /* sorted by digest, each once */
 	size_t blob_count;
 	size_t top; /* number of the document that is the whole */
 };
@@ -88,8 +94,23 @@ int flavour_document_bytes(struct fs *fs, const char *repository,
 	const struct flavour_document *document, const char **ret, size_t *ret_len,
 	struct need *need);
 /* A config or layer as the flavour's source has it; NULL when it names none of that digest. */
-const struct descriptor *flavour_find_blob(
+const struct flavour_blob *flavour_find_blob(
 	const struct flavour *flavour, const struct digest *digest);
+/* The same for one manifest as unsigned schema 1, which calls itself name:tag. */
+int schema1_flavour_get(struct fs *fs, const struct place *place, const struct digest *manifest,
+	const struct flavour **ret, struct need *need);
+/* Is there any use in looking into the directory of that family?  0, or -EOPNOTSUPP. */
+int flavour_check(const struct image *image, enum media_family family, struct need *need);
+/* The document or blob of a flavour, as the entry of a lookup. */
+int entry_flavour_document(struct fs *fs, const char *repository,
+	const struct flavour_document *document, struct fuse_entry_param *ret, struct need *need);
+int entry_flavour_blob(struct fs *fs, const char *repository, const struct flavour_blob *blob,
+	struct fuse_entry_param *ret, struct need *need);
+/* The family that the option manifest= asks for; FAMILY_OTHER: as it is. */
+enum media_family manifest_family(const struct fs *fs);
+/* A manifest as it is, whatever is wrong with it. */
+int entry_raw_manifest(struct fs *fs, const char *repository, const struct digest *digest,
+	struct fuse_entry_param *ret, struct need *need);
 /* manifest.json by the option manifest=. */
 int entry_manifest(struct fs *fs, const char *repository, const struct digest *digest,
 	struct fuse_entry_param *ret, struct need *need);

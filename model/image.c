@@ -24,6 +24,22 @@ void image_release(struct image *image)
 	*image = (struct image){ 0 };
 }
 
+char *signature_format(const struct image *image, char text[static SIGNATURE_TEXT_MAX])
+{
+	static const char *const names[] = {
+		[SIGNATURE_NONE] = "",
+		[SIGNATURE_UNSIGNED] = "unsigned",
+		[SIGNATURE_VALID] = "valid",
+		[SIGNATURE_INVALID] = "invalid",
+		[SIGNATURE_MALFORMED] = "malformed",
+	};
+	const char *id = image->signature == SIGNATURE_VALID ? image->signature_key_id : "";
+
+	(void)snprintf(
+		text, SIGNATURE_TEXT_MAX, "%s%s%s", names[image->signature], *id ? " " : "", id);
+	return text;
+}
+
 const struct history_entry *image_layer_history(const struct image *image, size_t layer)
 {
 	const struct image_config *config = &image->parsed;

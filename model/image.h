@@ -83,12 +83,15 @@ enum signature_state {
 
 enum { KEY_ID_MAX = 12 * 5 }; /* twelve groups of four, joined by ':', and a NUL */
 
+enum { SIGNATURE_TEXT_MAX = 16 + KEY_ID_MAX };
+
 /* The JSON of one layer of a V1 image (image/spec/v1.md), which schema 1 carries as text. */
 struct v1_entry {
 	char *id; /* 64 lower-case hex digits */
 	char *json;
 	size_t json_len;
-	bool is_throwaway; /* schema 1: changed no file; V1 images do not know this */
+	struct digest blob; /* schema 1: the layer it came with; V1: not set */
+	bool is_throwaway;  /* schema 1: changed no file; V1 images do not know this */
 };
 
 struct image {
@@ -129,6 +132,9 @@ int image_parse(struct image *ret, enum document_kind kind, const char *bytes, s
 /* Fills image->parsed from the bytes of the config blob. */
 int image_parse_config(struct image *image, const char *bytes, size_t len, struct error *err);
 void image_release(struct image *image);
+/* "unsigned", "valid KID", "invalid", "malformed"; "" when there is nothing to say.  Returns text.
+ */
+char *signature_format(const struct image *image, char text[static SIGNATURE_TEXT_MAX]);
 
 int image_index_parse(struct image_index *ret, enum document_kind kind, const char *bytes,
 	size_t len, struct error *err);
@@ -155,6 +161,9 @@ int image_chain_id(struct digest *ret, const struct image *image, size_t layer, 
  */
 int image_write(const struct image *image, enum media_family family, struct buf *ret,
 	struct buf *dropped, struct error *err);
+
+/* Can it be written in that flavour at all?  0 or -EOPNOTSUPP; looks at types alone. */
+int image_check_expressible(const struct image *image, enum media_family family, struct error *err);
 
 /* entries are the children as they are in that flavour (callers convert bottom up and
  * leave out those that cannot be).  Docker entries get "unknown" for a missing platform. */

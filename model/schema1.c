@@ -35,7 +35,6 @@ enum { COMMAND_WORDS_MAX = 4096, ID_LEN = 64 };
 struct link {
 	struct v1_entry entry;
 	char *parent; /* "" for none */
-	struct digest layer;
 	struct history_entry history;
 	struct platform platform;
 };
@@ -184,7 +183,7 @@ static int parse_fs_layers(struct chain *chain, struct json_object *object, stru
 		struct json_object *item = json_object_array_get_idx(array, i);
 
 		rc = json_object_is_type(item, json_type_object)
-			     ? parse_digest(&chain->links[i].layer, item, "blobSum", err)
+			     ? parse_digest(&chain->links[i].entry.blob, item, "blobSum", err)
 			     : error_set(err, EIO, "not an object");
 		if (rc)
 			return error_prefix(err, rc, "'fsLayers', entry %zu of %zu", i + 1, count);
@@ -306,7 +305,7 @@ static int make_layer(struct descriptor *layer, const struct link *link, struct 
 {
 	layer->media_type = strdup(media_type_layer(CODING_UNKNOWN, FAMILY_DOCKER));
 	layer->layer_id = strdup(link->entry.id);
-	layer->digest = link->layer;
+	layer->digest = link->entry.blob;
 	layer->size = DESCRIPTOR_SIZE_UNKNOWN;
 	if (!layer->media_type || !layer->layer_id)
 		return error_set(err, ENOMEM, "layers: out of memory");

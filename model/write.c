@@ -341,9 +341,10 @@ static const char *layer_type(
 	return type->role == ROLE_LAYER ? media_type_in(type, family) : NULL;
 }
 
-static int check_expressible(const struct image *image, enum media_family family, struct error *err)
+int image_check_expressible(const struct image *image, enum media_family family, struct error *err)
 {
-	if (is_of_family(image, family))
+	/* Schema 1 and V1 are made into schema 2 first, which can be written in both. */
+	if (image->v1_count || is_of_family(image, family))
 		return 0;
 	if (image->is_artifact)
 		return error_set(
@@ -367,7 +368,7 @@ int image_write(const struct image *image, enum media_family family, struct buf 
 	if (family == FAMILY_OTHER ||
 		(image->kind != DOCUMENT_SCHEMA2 && image->kind != DOCUMENT_OCI_MANIFEST))
 		return error_set(err, EOPNOTSUPP, "nobody knows how to write this manifest");
-	rc = check_expressible(image, family, err);
+	rc = image_check_expressible(image, family, err);
 	if (rc)
 		return rc;
 
