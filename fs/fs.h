@@ -38,6 +38,7 @@ enum {
 	CONTENT_TIMEOUT_S =
 		86400,        /* of what is named by a digest, and of names no grammar allows */
 	READ_MAX = 1 << 20,   /* bytes of one read request */
+	META_THREADS = 4,     /* for lists, tags and documents */
 	STALE_WAIT_MS = 1000, /* how long a refresh may hold up one who has an old answer */
 };
 

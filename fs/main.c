@@ -23,17 +23,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fetch/bundle/bundle.h"
-#include "fetch/layout/layout.h"
-#include "fetch/registry/registry.h"
 #include "fs/control.h"
 #include "fs/objects.h"
+#include "fs/open.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 #include "version.h"
 
-enum { META_THREADS = 4, OPEN_FILES = 65536 };
+enum { OPEN_FILES = 65536 };
 
 static void complain(const struct options *options, const struct error *err)
 {
@@ -125,62 +123,6 @@ static int open_cache(struct fs *fs, struct error *err)
 	return 0;
 }
 
-static char *default_user_agent(void)
-{
-	return strdup("imgfs/" IMGFS_VERSION);
-}
-
-static int open_layout(struct fs *fs, struct source **ret, struct error *err)
-{
-	struct bundle *bundle;
-	int rc = bundle_open(&bundle, fs->options->path, fs->cache, fs->observer, NULL, err);
-
-	return rc ? rc : layout_open(ret, bundle, fs->observer, err);
-}
-
-static int open_source(struct fs *fs, struct source **ret, struct error *err)
-{
-	const struct options *options = fs->options;
-	CLEANUP(freep)
-	char *user_agent = options->user_agent ? strdup(options->user_agent) : default_user_agent();
-	struct registry_config config = {
-		.host = options->reference.host,
-		.authfile = options->authfile,
-		.no_credentials = options->no_creds,
-		.cert_dir = options->cert_dir,
-		.http = {
-			.proxy = options->proxy,
-			.user_agent = user_agent,
-			.verify_tls = options->tls_verify,
-			.connect_timeout_ms = (unsigned)options->connect_timeout_ms,
-			.stall_timeout_ms = (unsigned)options->stall_timeout_ms,
-			.retries = (unsigned)options->retries,
-			.max_connections = (unsigned)options->max_transfers + META_THREADS,
-		},
-	};
-
-	if (options->transport == TRANSPORT_LAYOUT)
-		return open_layout(fs, ret, err);
-	return registry_open(ret, &config, fs->observer, err);
-}
-
-static int open_store(struct fs *fs, struct error *err)
-{
-	const struct options *options = fs->options;
-	bool is_registry = options->transport == TRANSPORT_REGISTRY;
-	struct store_config config = {
-		.host = is_registry ? options->reference.host : "",
-		.offline = options->offline,
-		.fetch_limit = options->fetch_limit,
-	};
-	struct source *source;
-	int rc = open_source(fs, &source, err);
-
-	if (rc)
-		return rc;
-	return store_new(&fs->store, source, fs->cache, &config, fs->observer, err);
-}
-
 static int start_pools(struct fs *fs, struct error *err)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -205,117 +147,6 @@ static int start_pools(struct fs *fs, struct error *err)
 			return rc;
 	}
 	return 0;
-}
-
-/* --- looking at SOURCE before anything is mounted --- */
-
-struct deadline {
-	struct cancel cancel;
-	timer_t timer;
-};
-
-static void deadline_passed(union sigval value)
-{
-	cancel_set(value.sival_ptr);
-}
-
-static int deadline_start(struct deadline *deadline, uint64_t ms, struct error *err)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD,
-		.sigev_notify_function = deadline_passed,
-		.sigev_value.sival_ptr = &deadline->cancel };
-	struct itimerspec when = { .it_value = {
-					   (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 } };
-
-	cancel_init(&deadline->cancel);
-	if (timer_create(CLOCK_MONOTONIC, &event, &deadline->timer) ||
-		timer_settime(deadline->timer, 0, &when, NULL))
-		return error_set(err, errno, "timer: %s", strerror(errno));
-	return 0;
-}
-
-/* A layout's REF may be a full name: REPOSITORY:TAG. */
-static int find_ref(struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
-{
-	const char *ref = fs->options->ref;
-	const char *colon = strrchr(ref, ':');
-	CLEANUP(freep) char *repository = NULL;
-	struct name_list tags = { NULL, 0 };
-	bool has_tag;
-	int rc;
-
-	if (store_source(fs->store)->is_single_repository || !colon || strchr(colon, '/')) {
-		place->repository = "";
-		place->tag = intern(fs, ref);
-	} else {
-		repository = strndup(ref, (size_t)(colon - ref));
-		place->repository = repository ? intern(fs, repository) : NULL;
-		place->tag = intern(fs, colon + 1);
-	}
-	if (!place->repository || !place->tag)
-		return error_set(err, ENOMEM, "out of memory");
-	rc = store_tags(fs->store, place->repository, &tags, cancel, err);
-	has_tag = !rc && name_list_has(&tags, place->tag);
-	name_list_release(&tags);
-	if (rc)
-		return rc;
-	return has_tag ? 0 : error_set(err, ENOENT, "no image is called '%s'", ref);
-}
-
-/* What the root is about; probes unless nocheck. */
-static int find_root(struct fs *fs, struct place *place, const struct view **ret_view,
-	struct cancel *cancel, struct error *err)
-{
-	const struct options *options = fs->options;
-	const struct reference *reference = &options->reference;
-	struct source *source = store_source(fs->store);
-	struct descriptor descriptor = { 0 };
-	int rc = 0;
-
-	if (options->transport == TRANSPORT_LAYOUT) {
-		if (options->ref) {
-			*ret_view = image_view(fs);
-			return find_ref(fs, place, cancel, err);
-		}
-		place->repository = "";
-		*ret_view = source->is_single_repository ? &view_tags : &view_repositories;
-		return 0;
-	}
-	place->repository = intern(fs, reference->repository);
-	place->tag = reference->tag ? intern(fs, reference->tag) : NULL;
-	place->image = reference->digest;
-	*ret_view = reference->is_directory                        ? &view_repositories
-		    : !place->tag && !digest_is_set(&place->image) ? &view_tags
-								   : image_view(fs);
-	if (options->nocheck || options->offline)
-		return 0;
-	rc = source->ops->probe(
-		source, reference->is_directory ? NULL : place->repository, cancel, err);
-	if (!rc && place->tag && !digest_is_set(&place->image)) {
-		rc = store_resolve(
-			fs->store, place->repository, place->tag, &descriptor, cancel, err);
-		place->image = descriptor.digest;
-		descriptor_release(&descriptor);
-	}
-	return rc;
-}
-
-static int probe(struct fs *fs, struct error *err)
-{
-	/* Not on the stack: a timer's thread that has begun may come late. */
-	static struct deadline deadline;
-	struct node *root = node_root(fs);
-	const struct view *view = NULL;
-	int rc = deadline_start(&deadline, fs->options->mount_timeout_ms, err);
-
-	if (rc)
-		return rc;
-	rc = find_root(fs, &root->place, &view, &deadline.cancel, err);
-	if (rc == -EINTR)
-		rc = error_set(err, ETIMEDOUT, "no answer within mount_timeout");
-	root->view = fs->options->rootfs ? &view_rootfs : view;
-	(void)timer_delete(deadline.timer);
-	return rc ? error_prefix(err, rc, "%s", fs->options->source) : 0;
 }
 
 /* --- the mount --- */
@@ -461,7 +292,7 @@ static void fs_release(struct fs *fs)
 	log_free(fs->log);
 }
 
-static int fs_open(struct fs *fs, struct error *err)
+static int fs_open(struct fs *fs, int herald_fd, struct error *err)
 {
 	int rc;
 
@@ -483,9 +314,7 @@ static int fs_open(struct fs *fs, struct error *err)
 	if (!rc)
 		rc = open_cache(fs, err);
 	if (!rc)
-		rc = open_store(fs, err);
-	if (!rc)
-		rc = probe(fs, err);
+		rc = open_root(fs, herald_fd, err);
 	return rc ? rc : start_pools(fs, err);
 }
 
@@ -516,7 +345,7 @@ static enum exit_status serve(const struct options *options, int herald_fd)
 	block_signals();
 	raise_file_limit();
 	(void)prctl(PR_SET_DUMPABLE, 0); /* credentials stay out of core files */
-	rc = fs_open(&fs, &err);
+	rc = fs_open(&fs, herald_fd, &err);
 	if (!rc)
 		rc = mount_session(&fs, &err);
 	if (!rc) {

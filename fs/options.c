@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fetch/bundle/bundle.h"
-#include "fetch/layout/layout.h"
 #include "fs/log.h"
 #include "model/cleanup.h"
 
@@ -54,7 +52,7 @@ static const struct option_row rows[] = {
 	{ "manifest", KIND_CHOICE, AT(manifest), 0, "raw|oci|docker", "raw",
 		"flavour of manifest.json" },
 	{ "ref", KIND_TEXT, AT(ref), 0, NULL, NULL,
-		"an image in a layout whose path holds a colon" },
+		"an image in a layout or archive whose path holds a colon" },
 	{ "whiteouts", KIND_CHOICE, AT(whiteouts), 0, "tar|overlay", "tar",
 		"how diff/ shows whiteouts" },
 	{ "authfile", KIND_PATH, AT(authfile), 0, NULL, NULL, "credentials file" },
@@ -84,6 +82,8 @@ static const struct option_row rows[] = {
 		"what the cache keeps to; 0 keeps nothing" },
 	{ "fetch_limit", KIND_SIZE, AT(fetch_limit), 0, NULL, NULL,
 		"refuse to fetch larger blobs" },
+	{ "foreign_layers", KIND_FLAG, AT(foreign_layers), 0, NULL, NULL,
+		"fetch layers that only their publisher's URLs have" },
 	{ "uid", KIND_NUMBER, AT(uid), AT(has_uid), NULL, NULL, "owner of everything" },
 	{ "gid", KIND_NUMBER, AT(gid), AT(has_gid), NULL, NULL, "group of everything" },
 	{ "umask", KIND_OCTAL, AT(umask), 0, NULL, "0", "mode bits to drop, in octal" },
@@ -427,13 +427,6 @@ static int set_long(struct options *options, const char *text, struct error *err
 static const struct {
 	const char *prefix, *hint;
 } refused[] = {
-	{ "docker-daemon:",
-		"not yet; save it first: docker save IMAGE, then unpack it as a layout" },
-	{ "docker-archive:",
-		"not yet; convert it first: skopeo copy docker-archive:FILE oci:DIR:TAG" },
-	{ "oci-archive:", "not yet; unpack it: mkdir DIR && tar -xf FILE -C DIR, then oci:DIR" },
-	{ "docker-v1:", "not yet" },
-	{ "dir:", "not yet; convert it first: skopeo copy dir:DIR oci:DIR:TAG" },
 	{ "containers-storage:", "save it first: podman save --format oci-dir -o DIR IMAGE" },
 	{ "ocidir://", "write oci:DIR" },
 	{ "http://", "write docker://HOST/..." },
@@ -442,26 +435,80 @@ static const struct {
 	{ "registry:", "write docker://HOST/" },
 };
 
-static int parse_layout(
-	struct options *options, const char *path, bool may_have_ref, struct error *err)
+/* PATH, or PATH:REF. */
+static int parse_path(struct options *options, const char *path, bool may_have_ref,
+	enum source_transport transport, struct error *err)
 {
 	const char *colon = may_have_ref ? strchr(path, ':') : NULL;
 	CLEANUP(freep)
-	char *directory = strndup(path, colon ? (size_t)(colon - path) : strlen(path));
+	char *alone = strndup(path, colon ? (size_t)(colon - path) : strlen(path));
 
-	if (!directory)
+	if (!alone)
 		return error_set(err, ENOMEM, "out of memory");
-	options->transport = TRANSPORT_LAYOUT;
+	if (!*alone)
+		return error_set(err, EINVAL, "a path is missing");
+	options->transport = transport;
 	if (colon && set_text(&options->ref, strdup(colon + 1), err))
 		return -ENOMEM;
-	return set_text(&options->path, absolute(directory), err);
+	return set_text(&options->path, absolute(alone), err);
 }
 
-static bool is_layout(const char *directory)
+static int parse_registry(struct options *options, const char *text,
+	enum source_transport transport, struct error *err)
 {
-	CLEANUP(bundlep) struct bundle *bundle = NULL;
+	int rc = reference_parse(&options->reference, text, err);
 
-	return !bundle_open(&bundle, directory, NULL, NULL, NULL, NULL) && layout_is(bundle);
+	options->transport = transport;
+	if (!rc && transport == TRANSPORT_REGISTRY_V1 && digest_is_set(&options->reference.digest))
+		rc = error_set(err, EINVAL, "images of that time have no digest");
+	return rc;
+}
+
+static int parse_daemon(struct options *options, const char *text, struct error *err)
+{
+	options->transport = TRANSPORT_DAEMON;
+	return *text ? set_text(&options->ref, strdup(text), err) : 0;
+}
+
+static const struct {
+	const char *prefix;
+	enum source_transport transport;
+	bool may_have_ref;
+} transports[] = {
+	{ "docker://", TRANSPORT_REGISTRY, false },
+	{ "docker-v1://", TRANSPORT_REGISTRY_V1, false },
+	{ "oci:", TRANSPORT_LAYOUT, true },
+	{ "oci-archive:", TRANSPORT_OCI_ARCHIVE, true },
+	{ "docker-archive:", TRANSPORT_DOCKER_ARCHIVE, true },
+	{ "dir:", TRANSPORT_DIR, false },
+	{ "docker-daemon:", TRANSPORT_DAEMON, false },
+};
+
+/* With one of the prefixes; *ret_is_known false: without. */
+static int parse_transport(
+	struct options *options, const char *source, bool *ret_is_known, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(transports); i++) {
+		const char *rest = source + strlen(transports[i].prefix);
+		enum source_transport transport = transports[i].transport;
+		int rc;
+
+		if (strncmp(source, transports[i].prefix, strlen(transports[i].prefix)))
+			continue;
+		*ret_is_known = true;
+		if (transport == TRANSPORT_REGISTRY || transport == TRANSPORT_REGISTRY_V1) {
+			rc = parse_registry(options, rest, transport, err);
+			/* What stands before an '@' may be a password. */
+			return rc && !strchr(source, '@') ? error_prefix(err, rc, "%s", source)
+							  : rc;
+		}
+		if (transport == TRANSPORT_DAEMON)
+			return parse_daemon(options, rest, err);
+		rc = parse_path(options, rest, transports[i].may_have_ref, transport, err);
+		return rc ? error_prefix(err, rc, "%s", source) : 0;
+	}
+	*ret_is_known = false;
+	return 0;
 }
 
 static bool looks_like_reference(const char *source)
@@ -475,28 +522,19 @@ static bool looks_like_reference(const char *source)
 
 int options_parse_source(struct options *options, const char *source, struct error *err)
 {
-	static const char docker[] = "docker://", oci[] = "oci:";
+	bool is_known;
 	struct stat st;
+	int rc;
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (!strncmp(source, refused[i].prefix, strlen(refused[i].prefix)))
 			return error_set(err, EINVAL, "%s: cannot be mounted\nhint: %s", source,
 				refused[i].hint);
-	if (!strncmp(source, docker, sizeof docker - 1)) {
-		int rc = reference_parse(&options->reference, source + sizeof docker - 1, err);
-
-		options->transport = TRANSPORT_REGISTRY;
-		/* What stands before an '@' may be a password. */
-		return rc && !strchr(source, '@') ? error_prefix(err, rc, "%s", source) : rc;
-	}
-	if (!strncmp(source, oci, sizeof oci - 1))
-		return parse_layout(options, source + sizeof oci - 1, true, err);
-	if (stat(source, &st) == 0) {
-		if (S_ISDIR(st.st_mode) && is_layout(source))
-			return parse_layout(options, source, false, err);
-		return error_set(
-			err, ENOENT, "%s: not an image: there is no oci-layout file in it", source);
-	}
+	rc = parse_transport(options, source, &is_known, err);
+	if (rc || is_known)
+		return rc;
+	if (stat(source, &st) == 0)
+		return parse_path(options, source, false, TRANSPORT_PATH, err);
 	if (looks_like_reference(source))
 		return error_set(err, ENOENT,
 			"%s: no such file\nhint: for an image in a registry write docker://%s",
@@ -622,12 +660,15 @@ static int check(struct options *options, struct error *err)
 	if (options->allow_other && options->allow_root)
 		return error_set(
 			err, EINVAL, "options 'allow_other' and 'allow_root' exclude each other");
-	if (options->rootfs && options->transport == TRANSPORT_REGISTRY &&
-		!options->reference.tag && !digest_is_set(&options->reference.digest))
+	if (options->rootfs && options_has_registry(options) && !options->reference.tag &&
+		!digest_is_set(&options->reference.digest))
 		return error_set(
 			err, EINVAL, "option 'rootfs' needs one image: name a tag or digest");
 	if (options->rootfs && options->transport == TRANSPORT_LAYOUT && !options->ref)
 		return error_set(err, EINVAL, "option 'rootfs' needs one image: oci:DIR:TAG");
+	if (options->rootfs && options->transport == TRANSPORT_DAEMON && !options->ref)
+		return error_set(
+			err, EINVAL, "option 'rootfs' needs one image: docker-daemon:REPO:TAG");
 	return 0;
 }
 
@@ -678,8 +719,13 @@ void options_help(const char *program, struct buf *ret)
 		"  docker://HOST/NS/           the repositories below NS\n"
 		"  docker://[HOST/]REPO        a repository: its tags\n"
 		"  docker://[HOST/]REPO:TAG    an image; also REPO@DIGEST\n"
+		"  docker-v1://HOST/[REPO[:TAG]]        a registry of the V1 protocol\n"
 		"  oci:DIR[:REF]               an OCI image layout, or an image in it\n"
-		"  PATH                        a directory that is a layout\n\n"
+		"  oci-archive:FILE[:REF]      the same in a tar archive\n"
+		"  docker-archive:FILE[:REPO:TAG]       what docker save wrote, at any time\n"
+		"  dir:DIR                     what skopeo copy ... dir:DIR wrote\n"
+		"  docker-daemon:[REPO[:TAG]]  the images of the engine on this machine\n"
+		"  PATH                        any of these files and directories\n\n"
 		"OPTION\n",
 		program, program);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

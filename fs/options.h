@@ -32,7 +32,17 @@ enum exit_status {
 
 enum manifest_flavour { MANIFEST_RAW, MANIFEST_OCI, MANIFEST_DOCKER };
 enum whiteout_style { WHITEOUTS_TAR, WHITEOUTS_OVERLAY };
-enum source_transport { TRANSPORT_REGISTRY, TRANSPORT_LAYOUT };
+enum source_transport {
+	TRANSPORT_REGISTRY,
+	TRANSPORT_REGISTRY_V1,
+	/* local: path, and for some a ref */
+	TRANSPORT_LAYOUT,
+	TRANSPORT_OCI_ARCHIVE,
+	TRANSPORT_DOCKER_ARCHIVE,
+	TRANSPORT_DIR,
+	TRANSPORT_PATH,   /* which of these it is, its content tells */
+	TRANSPORT_DAEMON, /* a ref alone */
+};
 
 struct options {
 	char *program;    /* how messages begin */
@@ -41,9 +51,9 @@ struct options {
 
 	/* what SOURCE names */
 	enum source_transport transport;
-	struct reference reference; /* TRANSPORT_REGISTRY */
-	char *path;                 /* TRANSPORT_LAYOUT: absolute */
-	char *ref;                  /* a name in a layout, or NULL */
+	struct reference reference; /* registries */
+	char *path;                 /* local ones: absolute */
+	char *ref;                  /* a name in there, or NULL */
 
 	char *platform;    /* "all", or as given */
 	bool has_platform; /* not "all": wanted holds it */
@@ -66,6 +76,7 @@ struct options {
 	char *cache_dir; /* absolute, or NULL: the usual place */
 	uint64_t cache_size;
 	uint64_t fetch_limit; /* 0: none */
+	bool foreign_layers;  /* follow the URLs of layers that registries do not hold */
 	bool has_uid, has_gid;
 	uint64_t uid, gid;
 	uint64_t umask;
@@ -93,6 +104,12 @@ void options_release(struct options *options);
 
 /* The text of --help, made from the table. */
 void options_help(const char *program, struct buf *ret);
+
+static inline bool options_has_registry(const struct options *options)
+{
+	return options->transport == TRANSPORT_REGISTRY ||
+	       options->transport == TRANSPORT_REGISTRY_V1;
+}
 
 /* Reads SOURCE into transport, reference, path and ref. */
 int options_parse_source(struct options *options, const char *source, struct error *err);

@@ -73,6 +73,16 @@ static const struct words_case {
 		-EINVAL, "" },
 	{ "a bare image name", { "imgfs", "debian:12", "mnt" }, -ENOENT,
 		"hint: for an image in a registry write docker://debian:12" },
+	{ "an archive without a path", { "imgfs", "docker-archive:", "mnt" }, -EINVAL,
+		"a path is missing" },
+	{ "rootfs of an engine", { "imgfs", "docker-daemon:", "mnt", "-o", "rootfs" }, -EINVAL,
+		"one image" },
+	{ "a digest of a V1 registry",
+		{ "imgfs",
+			"docker-v1://registry.example/a@sha256:"
+			"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+			"mnt" },
+		-EINVAL, "no digest" },
 	{ "containers-storage", { "imgfs", "containers-storage:debian", "mnt" }, -EINVAL,
 		"hint: save it first" },
 };

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One function per step: what SOURCE names is opened as a source, joined with
+ * the cache as the store, and asked for the one thing that the root shows.
+ *
+ * What lies in local files is opened without a deadline (an archive that is
+ * compressed is read once from its start to its end); what answers over a
+ * network or a socket has mount_timeout.
+ */
+#include "fs/open.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fetch/archive/archive.h"
+#include "fetch/bundle/bundle.h"
+#include "fetch/daemon/daemon.h"
+#include "fetch/dir/dir.h"
+#include "fetch/layout/layout.h"
+#include "fetch/registry/registry.h"
+#include "fetch/registry_v1/registry_v1.h"
+#include "fs/objects.h"
+#include "fs/views.h"
+#include "fs/watch.h"
+#include "model/cleanup.h"
+#include "version.h"
+
+/* --- the source --- */
+
+static struct http_config http_config(const struct options *options)
+{
+	static const char own_user_agent[] = "imgfs/" IMGFS_VERSION;
+
+	return (struct http_config){
+		.proxy = options->proxy,
+		.user_agent = options->user_agent ? options->user_agent : own_user_agent,
+		.verify_tls = options->tls_verify,
+		.connect_timeout_ms = (unsigned)options->connect_timeout_ms,
+		.stall_timeout_ms = (unsigned)options->stall_timeout_ms,
+		.retries = (unsigned)options->retries,
+		.max_connections = (unsigned)options->max_transfers + META_THREADS,
+	};
+}
+
+static int open_registry(struct fs *fs, struct source **ret, struct error *err)
+{
+	const struct options *options = fs->options;
+	struct registry_config config = {
+		.host = options->reference.host,
+		.authfile = options->authfile,
+		.no_credentials = options->no_creds,
+		.cert_dir = options->cert_dir,
+		.http = http_config(options),
+	};
+
+	if (options->transport == TRANSPORT_REGISTRY_V1)
+		return registry_v1_open(ret, &config, fs->observer, err);
+	return registry_open(ret, &config, fs->observer, err);
+}
+
+/* What the path holds, by its content.  Docker 25 writes both forms into one archive. */
+static int find_transport(struct bundle *bundle, enum source_transport *ret, struct error *err)
+{
+	if (docker_archive_is(bundle) && !docker_archive_prefers_layout(bundle))
+		*ret = TRANSPORT_DOCKER_ARCHIVE;
+	else if (layout_is(bundle))
+		*ret = TRANSPORT_LAYOUT;
+	else if (dir_is(bundle))
+		*ret = TRANSPORT_DIR;
+	else
+		return error_set(err, ENOENT,
+			"not an image: neither an OCI layout (oci-layout), nor what docker save or "
+			"skopeo copy write (manifest.json, repositories, version)");
+	return 0;
+}
+
+static int open_local(struct fs *fs, struct source **ret, struct cancel *cancel, struct error *err)
+{
+	enum source_transport transport = fs->options->transport;
+	struct bundle *bundle;
+	int rc = bundle_open(&bundle, fs->options->path, fs->cache, fs->observer, cancel, err);
+
+	if (rc)
+		return rc;
+	if (transport == TRANSPORT_PATH)
+		rc = find_transport(bundle, &transport, err);
+	if (rc) {
+		bundle_free(bundle);
+		return rc;
+	}
+	if (transport == TRANSPORT_DOCKER_ARCHIVE)
+		return docker_archive_open(ret, bundle, fs->observer, cancel, err);
+	if (transport == TRANSPORT_DIR)
+		return dir_open(ret, bundle, fs->observer, err);
+	return layout_open(ret, bundle, fs->observer, err);
+}
+
+static int open_source(struct fs *fs, struct source **ret, struct cancel *cancel, struct error *err)
+{
+	const struct daemon_config daemon = { .cache = fs->cache };
+
+	switch (fs->options->transport) {
+	case TRANSPORT_REGISTRY:
+	case TRANSPORT_REGISTRY_V1:
+		return open_registry(fs, ret, err);
+	case TRANSPORT_DAEMON:
+		return daemon_open(ret, &daemon, fs->observer, err);
+	case TRANSPORT_LAYOUT:
+	case TRANSPORT_OCI_ARCHIVE:
+	case TRANSPORT_DOCKER_ARCHIVE:
+	case TRANSPORT_DIR:
+	case TRANSPORT_PATH:
+		break;
+	}
+	return open_local(fs, ret, cancel, err);
+}
+
+/* Names the source in the cache: what one host calls a tag in two protocols are two things. */
+static char *cache_host(const struct options *options)
+{
+	char *host = NULL;
+
+	if (!options_has_registry(options))
+		return strdup("");
+	if (asprintf(&host, "%s%s", options->transport == TRANSPORT_REGISTRY_V1 ? "docker-v1+" : "",
+		    options->reference.host) < 0)
+		return NULL;
+	return host;
+}
+
+static int open_store(struct fs *fs, struct cancel *cancel, struct error *err)
+{
+	const struct options *options = fs->options;
+	const struct http_config http = http_config(options);
+	CLEANUP(freep) char *host = cache_host(options);
+	struct store_config config = {
+		.host = host,
+		.offline = options->offline,
+		.fetch_limit = options->fetch_limit,
+		.follow_urls = options->foreign_layers,
+		.http = &http,
+	};
+	struct source *source;
+	int rc = host ? open_source(fs, &source, cancel, err)
+		      : error_set(err, ENOMEM, "out of memory");
+
+	if (rc)
+		return rc;
+	return store_new(&fs->store, source, fs->cache, &config, fs->observer, err);
+}
+
+/* --- the root --- */
+
+static int set_names(struct fs *fs, struct place *place, const char *repository, size_t len,
+	const char *tag, struct error *err)
+{
+	CLEANUP(freep) char *copy = strndup(repository, len);
+
+	place->repository = copy ? intern(fs, copy) : NULL;
+	place->tag = tag ? intern(fs, tag) : NULL;
+	if (!place->repository || (tag && !place->tag))
+		return error_set(err, ENOMEM, "out of memory");
+	return 0;
+}
+
+/* 0, or -ENOENT. */
+static int check_tag(
+	struct fs *fs, const struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct name_list tags = { NULL, 0 };
+	int rc = store_tags(fs->store, place->repository, &tags, cancel, err);
+
+	if (!rc && !name_list_has(&tags, place->tag))
+		rc = error_set(err, ENOENT, "no image is called '%s'", fs->options->ref);
+	name_list_release(&tags);
+	return rc;
+}
+
+static int check_repository(
+	struct fs *fs, const struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct name_list tags = { NULL, 0 };
+	int rc = store_tags(fs->store, place->repository, &tags, cancel, err);
+
+	name_list_release(&tags);
+	return rc;
+}
+
+/* A REF is a tag, or REPOSITORY:TAG, or a repository whose tag is "latest"; of an engine, a
+ * repository alone is the repository. */
+static int find_ref(struct fs *fs, struct place *place, const struct view **ret_view,
+	struct cancel *cancel, struct error *err)
+{
+	const char *ref = fs->options->ref;
+	const char *colon = strrchr(ref, ':');
+	bool has_tag = colon && !strchr(colon, '/');
+	bool is_daemon = fs->options->transport == TRANSPORT_DAEMON;
+	int rc;
+
+	*ret_view = is_daemon && !has_tag ? &view_tags : image_view(fs);
+	if (is_daemon && !has_tag) {
+		rc = set_names(fs, place, ref, strlen(ref), NULL, err);
+		return rc ? rc : check_repository(fs, place, cancel, err);
+	}
+	if (has_tag && !store_source(fs->store)->is_single_repository) {
+		rc = set_names(fs, place, ref, (size_t)(colon - ref), colon + 1, err);
+		return rc ? rc : check_tag(fs, place, cancel, err);
+	}
+	rc = set_names(fs, place, "", 0, ref, err);
+	if (!rc)
+		rc = check_tag(fs, place, cancel, err);
+	if (rc != -ENOENT || has_tag)
+		return rc;
+	rc = set_names(fs, place, ref, strlen(ref), "latest", err);
+	return rc ? rc : check_tag(fs, place, cancel, err);
+}
+
+/* The one image of a source that has no other. */
+static int find_only_image(
+	struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct descriptor descriptor = { 0 };
+	int rc = store_resolve(fs->store, "", "", &descriptor, cancel, err);
+
+	place->repository = "";
+	place->image = descriptor.digest;
+	descriptor_release(&descriptor);
+	return rc;
+}
+
+static int find_local_root(struct fs *fs, struct place *place, const struct view **ret_view,
+	struct cancel *cancel, struct error *err)
+{
+	struct source *source = store_source(fs->store);
+
+	if (fs->options->ref)
+		return find_ref(fs, place, ret_view, cancel, err);
+	place->repository = "";
+	if (source->is_single_image) {
+		*ret_view = image_view(fs);
+		return find_only_image(fs, place, cancel, err);
+	}
+	if (fs->options->rootfs)
+		return error_set(err, EINVAL,
+			"option 'rootfs' needs one image\nhint: name one of them, as in %s:TAG or ref=",
+			fs->options->source);
+	*ret_view = source->is_single_repository ? &view_tags : &view_repositories;
+	return fs->options->nocheck ? 0 : source->ops->probe(source, NULL, cancel, err);
+}
+
+static int find_registry_root(struct fs *fs, struct place *place, const struct view **ret_view,
+	struct cancel *cancel, struct error *err)
+{
+	const struct options *options = fs->options;
+	const struct reference *reference = &options->reference;
+	struct source *source = store_source(fs->store);
+	struct descriptor descriptor = { 0 };
+	int rc;
+
+	place->repository = intern(fs, reference->repository);
+	place->tag = reference->tag ? intern(fs, reference->tag) : NULL;
+	place->image = reference->digest;
+	*ret_view = reference->is_directory                        ? &view_repositories
+		    : !place->tag && !digest_is_set(&place->image) ? &view_tags
+								   : image_view(fs);
+	if (options->nocheck || options->offline)
+		return 0;
+	rc = source->ops->probe(
+		source, reference->is_directory ? NULL : place->repository, cancel, err);
+	if (!rc && place->tag && !digest_is_set(&place->image)) {
+		rc = store_resolve(
+			fs->store, place->repository, place->tag, &descriptor, cancel, err);
+		place->image = descriptor.digest;
+		descriptor_release(&descriptor);
+	}
+	return rc;
+}
+
+static int open_and_find(struct fs *fs, struct cancel *cancel, struct error *err)
+{
+	struct node *root = node_root(fs);
+	const struct view *view = NULL;
+	int rc = open_store(fs, cancel, err);
+
+	if (!rc && options_has_registry(fs->options))
+		rc = find_registry_root(fs, &root->place, &view, cancel, err);
+	else if (!rc)
+		rc = find_local_root(fs, &root->place, &view, cancel, err);
+	root->view = fs->options->rootfs ? &view_rootfs : view;
+	return rc;
+}
+
+int open_root(struct fs *fs, int herald_fd, struct error *err)
+{
+	bool is_remote =
+		options_has_registry(fs->options) || fs->options->transport == TRANSPORT_DAEMON;
+	struct watch watch;
+	int rc = watch_start(
+		&watch, is_remote ? fs->options->mount_timeout_ms : UINT64_MAX, herald_fd, err);
+
+	if (rc)
+		return rc;
+	rc = watch_stop(&watch, open_and_find(fs, &watch.cancel, err), err);
+	return rc ? error_prefix(err, rc, "%s", fs->options->source) : 0;
+}
