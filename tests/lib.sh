@@ -225,6 +225,48 @@ single_copy() {
 	skopeo --override-os linux --override-arch amd64 copy -q "oci:$1:$2" "oci:$3:$2"
 }
 
+# generations: one image in every form (see tests/make-generations).
+generations() {
+	need skopeo zstd
+	[[ -e ${BUSYBOX:-/bin/busybox} ]] || skip "no busybox (package busybox-static)"
+	cached_image generations "$tests/make-generations"
+}
+
+# config_digest FLAVOUR-DIRECTORY, layer_digests FLAVOUR-DIRECTORY: what its manifest names.
+config_digest() { json "$1/manifest.json" .config.digest; }
+layer_digests() { json "$1/manifest.json" '.layers[].digest' | paste -s -d ' '; }
+
+# diff_ids IMAGE FLAVOUR: those in the config that IMAGE/oci or IMAGE/docker holds.
+diff_ids() {
+	local hex
+	hex=$(config_digest "$1/$2" | cut -d : -f 2)
+	case $2 in
+	oci) json "$1/oci/blobs/sha256/$hex" '.rootfs.diff_ids[]' ;;
+	docker) json "$1/docker/$hex" '.rootfs.diff_ids[]' ;;
+	esac | paste -s -d ' '
+}
+
+# umoci_unpack OCI-LAYOUT BUNDLE: of one image, which umoci wants to have a name.
+umoci_unpack() {
+	local named=$work/named
+	rm -rf "$named" "$2"
+	mkdir "$named"
+	ln -s "$1/blobs" "$1/oci-layout" "$named"
+	jq '.manifests[0].annotations["org.opencontainers.image.ref.name"] = "named"' \
+		"$1/index.json" >"$named/index.json"
+	umoci unpack --image "$named:named" "$2" >"$work/umoci.log" 2>&1 ||
+		fail "umoci unpack of $1: $(tail -n 3 "$work/umoci.log")"
+}
+
+# same_trees A B: nothing differs, for diff nor by attributes.
+same_trees() {
+	diff -r --no-dereference "$1" "$2" >&2 || fail "diff -r $1 $2"
+	"$tests/compare-trees.py" --nanoseconds "$1" "$2" >&2 || fail "$1 and $2 differ"
+}
+
+# names DIRECTORY: sorted, on one line.
+names() { find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | LC_ALL=C sort | paste -s -d ' '; }
+
 # python SCRIPT ARGS...: with the layout writer at hand.
 python() { PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$repository/examples python3 "$@"; }
 
@@ -255,6 +297,7 @@ start_registry() {
 		log: {level: error}
 		storage: {filesystem: {rootdirectory: $work/registry}}
 		http: {addr: "127.0.0.1:$port"}
+		compatibility: {schema1: {enabled: true}}
 	END
 	docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 </dev/null &
 	registry_pid=$!

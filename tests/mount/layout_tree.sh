@@ -4,8 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 need jq
 
-names() { find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | LC_ALL=C sort | paste -s -d ' '; }
-
 layout=$(demo_layout)
 mnt=$work/mnt
 mount_imgfs "oci:$layout" "$mnt"

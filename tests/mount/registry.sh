@@ -15,7 +15,6 @@ push "$demo" zstd team/app/cache:zstd
 push "$debian" a os/debian:a
 push "$debian" b os/debian:b
 
-names() { find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | LC_ALL=C sort | paste -s -d ' '; }
 mount_imgfs "oci:$demo" "$work/demo"
 mount_imgfs "oci:$debian" "$work/debian"
 
