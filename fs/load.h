@@ -56,6 +56,9 @@ struct load_type {
 	void (*settle)(struct load *load);
 	/* Loop thread, when load->rc is 0: makes the result visible.  May be NULL. */
 	void (*publish)(struct load *load);
+	/* Who lists a directory can do without: after STALE_WAIT_MS waiters are run again, and
+	 * those who look at need->stale_is_fine go on. */
+	bool is_optional;
 	/* For status lines: what is on its way.  NULL: not shown. */
 	void (*describe)(const struct load *load, char *text, size_t len);
 };

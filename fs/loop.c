@@ -97,7 +97,18 @@ void loop_reap_last(struct fs *fs)
 	reap(fs);
 }
 
-/* Those who have an old answer do not wait longer than STALE_WAIT_MS for a newer one.
+/* Somebody waits who was not told yet that it takes long. */
+static bool has_patient(const struct load *load)
+{
+	const struct request *request = load->waiters;
+
+	while (request && request->stale_is_fine)
+		request = request->next;
+	return request;
+}
+
+/* Those who have an old answer do not wait longer than STALE_WAIT_MS for a newer one, nor those
+ * who can do without.
  * Returns how long poll() may sleep. */
 static int release_stale(struct fs *fs)
 {
@@ -105,7 +116,7 @@ static int release_stale(struct fs *fs)
 	bool have_some = false;
 
 	for (struct load *load = fs->running; load; load = load->next_running) {
-		if (!load->has_old || !load->waiters)
+		if (!(load->has_old || load->type->is_optional) || !has_patient(load))
 			continue;
 		have_some = true;
 		if (now - load->started_ms < STALE_WAIT_MS)

@@ -116,7 +116,10 @@ static void referrers_publish(struct load *load)
 }
 
 static const struct load_type referrers_type = {
-	.pool = POOL_META, .run = referrers_run, .publish = referrers_publish
+	.pool = POOL_META,
+	.run = referrers_run,
+	.publish = referrers_publish,
+	.is_optional = true,
 };
 
 int referrers_get(struct fs *fs, const char *repository, const struct digest *subject,

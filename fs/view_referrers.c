@@ -154,8 +154,10 @@ int list_referrers(struct fs *fs, struct node *dir, const struct digest *subject
 	if (is_too_deep(dir))
 		return 0;
 	rc = find_known(fs, dir->place.repository, subject, &known, need);
-	if (rc == LOAD_PENDING)
+	if (rc == LOAD_PENDING && !need->stale_is_fine)
 		return rc;
+	if (rc == LOAD_PENDING)
+		(void)error_set(&need->err, ETIMEDOUT, "no answer yet");
 	if (!rc)
 		return has_any(&known) ? listing_add(ret, REFERRERS_NAME, S_IFDIR, 0) : 0;
 	path = node_path(dir);

@@ -188,6 +188,14 @@ assert_eq "$(names "$work/mnt-failing/app")" "digest docker index.json linux_amd
 assert_fails "Input/output error" ls "$work/mnt-failing/app/referrers"
 assert_contains "$(<"$work/mnt-failing/.imgfs/log")" "listed without referrers" "the log"
 unmount "$work/mnt-failing"
+
+# One that never answers: a listing does not wait for it, long before its time is up.
+rules '[{"match": {"path": "/referrers/"}, "do": {"hang": true}}]'
+mount_imgfs "docker://$registry/app" "$work/mnt-hanging" "cache_dir=$work/hanging,stall_timeout=120s"
+assert_eq "$(timeout 30 find "$work/mnt-hanging/app" -mindepth 1 -maxdepth 1 -printf '%f\n' |
+	LC_ALL=C sort | paste -s -d ' ')" "digest docker index.json linux_amd64 linux_arm64 oci" \
+	"siblings of what is never answered"
+unmount "$work/mnt-hanging"
 rules '[]'
 
 # ---- the fallback tag ---------------------------------------------------------------------------
