@@ -267,6 +267,9 @@ same_trees() {
 # names DIRECTORY: sorted, on one line.
 names() { find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | LC_ALL=C sort | paste -s -d ' '; }
 
+# attribute NAME PATH: user.imgfs.NAME
+attribute() { getfattr --absolute-names -h --only-values -n "user.imgfs.$1" "$2"; }
+
 # python SCRIPT ARGS...: with the layout writer at hand.
 python() { PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$repository/examples python3 "$@"; }
 

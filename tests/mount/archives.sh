@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Archives of images as other tools wrote them, and as nobody should have: what can be read is, what cannot
-# is an error of its own, and its neighbours live.
+# Archives of images as other tools wrote them, and as nobody should have: what can be read is, what
+# cannot is an error of its own, and its neighbours live.
 . "$(dirname "$0")/../lib.sh"
 need jq python3 zstd bsdtar
 
@@ -104,7 +104,8 @@ entry("config-no-json", ["base.tar"], [base], "base.tar")
 entry(None, ["dir/top.tar"], [top_layer])
 manifest.append({**manifest[0], "RepoTags": [
     "localhost/other:1", "localhost/other:2", "../../climbs:1", "localhost/_tags/x:1", ":", "",
-    "localhost/nul\x00l:1", "localhost/" + "long" * 100 + ":1"]})
+    "localhost/" + "long" * 100 + ":1"]})
+manifest.append({**manifest[0], "RepoTags": ["localhost/nul\x00l:1"]})
 manifest.append({**manifest[0], "RepoTags": None, "Config": None})
 tar.file("./manifest.json", compact(manifest))
 write("mixed.tar", tar)
@@ -151,7 +152,7 @@ check_rows() {
 			fi
 			;;
 		*)
-			image=$(compgen -G "$1/$place/linux_*" | head -n 1) # the place may be a pattern
+			image=$(compgen -G "$1/$place/linux_*" | head -n 1) || true # the place may be a pattern
 			text=$(names "$image/rootfs" 2>&1) || true
 			[[ $text == "$expected" ]] || complain "$place: rootfs has '$text', not '$expected'"
 			find "$image/rootfs" -type f -exec cat {} + >/dev/null 2>"$work/stderr" ||
@@ -173,7 +174,7 @@ for file in v1.tar v1.gzip v1.zstd; do
 		self     error
 		orphan   error
 		broken   error
-		gone     error Input/output error
+		gone     error
 		hostile  error
 		base     base
 	END
@@ -222,7 +223,7 @@ for file in object cut; do
 		-o "cache_dir=$cache")" 32 "$file.tar"
 	assert_contains "$(<"$work/stderr")" manifest.json "its message"
 done
-head -c 3000 "$work/mixed.gzip" >"$work/cut.gzip"
+head -c 1500 "$work/mixed.gzip" >"$work/cut.gzip"
 assert_eq "$(exit_code "$IMGFS" "docker-archive:$work/cut.gzip" "$work/twice" \
 	-o "cache_dir=$cache")" 32 "a compressed archive that is cut"
 printf 'no archive\n' >"$work/text"
@@ -258,12 +259,13 @@ if [[ -d ${IMGFS_FIXTURES:=$repository/../shared/fixtures}/manifests ]]; then
 		oci:LAYOUTS/names                docker.io/library/busybox/_tags/1.36 bin etc opt usr
 		oci:LAYOUTS/names                example.com/other/_tags/latest bin etc opt usr
 		oci:LAYOUTS/ggcr_test_index      2 bat baz
-		oci:LAYOUTS/ggcr_test_index      1 error
+		oci:LAYOUTS/ggcr_test_index      1/linux_amd64 error
 	END
 	# The same image in a layout and in the archive that skopeo made of it.
 	mount_imgfs "oci:$layouts/basic" "$work/basic"
 	mount_imgfs "docker-archive:$archives/basic.docker-archive.tar" "$work/basic-archive"
-	"$tests/compare-trees.py" --nanoseconds "$work/basic/basic/linux_amd64/rootfs" \
+	# (Its capability is none that a kernel would give out.)
+	"$tests/compare-trees.py" --nanoseconds --skip-xattrs "$work/basic/basic/linux_amd64/rootfs" \
 		"$work/basic-archive/example.com/basic/_tags/1.0/linux_amd64/rootfs" >&2 ||
 		complain "basic as an archive"
 	assert_eq "$(config_digest "$work/basic-archive/example.com/basic/_tags/1.0/docker")" \

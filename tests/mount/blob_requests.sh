@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Looking around in an image of any generation, down to where its content begins, fetches no layer.
 . "$(dirname "$0")/../lib.sh"
-need jq
+need curl jq
 
 forms=$(generations)
 demo=$(demo_layout)

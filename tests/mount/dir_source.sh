@@ -3,7 +3,7 @@
 # "dir:" images as skopeo leaves them: one image or several platforms, of any schema, whole or not.
 . "$(dirname "$0")/../lib.sh"
 need_root
-need skopeo jq
+need skopeo jq getfattr
 
 forms=$(generations)
 demo=$(demo_layout)
@@ -14,7 +14,7 @@ cp -r "$forms/schema1" "$work/schema1"
 mount_imgfs "dir:$work/schema1" "$work/one"
 assert_eq "$(names "$work/one")" "digest docker linux_amd64 manifest.json oci" "one image"
 expected=$work/one/linux_amd64/rootfs
-assert_eq "$(getfattr --only-values -n user.imgfs.signature "$work/one/manifest.json")" \
+assert_eq "$(attribute signature "$work/one/manifest.json")" \
 	"valid $(json "$work/schema1/manifest.json" '.signatures[0].header.jwk.kid')" "signature"
 
 # A signature that is not of this text: said so, and no more than that; the payload names the image.
@@ -22,7 +22,7 @@ cp -r "$forms/schema1" "$work/invalid"
 signature=$(json "$work/invalid/manifest.json" '.signatures[0].signature')
 sed -i "s/$signature/$(rev <<<"$signature" | tr -d '\n')/" "$work/invalid/manifest.json"
 mount_imgfs "dir:$work/invalid" "$work/invalid-mnt"
-assert_eq "$(getfattr --only-values -n user.imgfs.signature "$work/invalid-mnt/manifest.json" |
+assert_eq "$(attribute signature "$work/invalid-mnt/manifest.json" |
 	cut -d ' ' -f 1)" invalid "a wrong signature"
 assert_eq "$(<"$work/invalid-mnt/digest")" "$(<"$work/one/digest")" "digest in spite of it"
 same_trees "$expected" "$work/invalid-mnt/linux_amd64/rootfs"
@@ -72,16 +72,21 @@ hex=$(json "$work/less/manifest.json" '.layers[2].digest' | cut -d : -f 2)
 rm "$work/less/$hex"
 mount_imgfs "dir:$work/less" "$work/less-mnt"
 image=$work/less-mnt/linux_amd64
-assert_fails "No such file" ls "$image/rootfs"
+assert_fails "Input/output error" ls "$image/rootfs"
 ls "$image"/layers/01-*/diff "$image"/layers/02-*/diff >"$work/stdout"
 cat "$image/config.json" "$image/manifest.json" "$image/history.txt" >"$work/stdout"
 
-# A layer that is another one.
+# A layer that is another one: found when it is indexed, and with an index when it is read.
 cp -r "$forms/schema2" "$work/other"
 printf X | dd of="$work/other/$hex" bs=1 seek=100 conv=notrunc status=none
+mount_imgfs "dir:$work/other" "$work/indexed-mnt"
+assert_fails "Bad message" cat "$work/indexed-mnt/linux_amd64/rootfs/srv/readme"
+with_index=$cache
+cache=$work/cache-empty
 mount_imgfs "dir:$work/other" "$work/other-mnt"
 assert_fails "Bad message" ls "$work/other-mnt/linux_amd64/rootfs"
 ls "$work/other-mnt"/linux_amd64/layers/01-*/diff >"$work/stdout"
+cache=$with_index
 
 # Links lead to other files of the image, never out of it.
 cp -r "$forms/schema2" "$work/linked"

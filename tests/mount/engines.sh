@@ -4,7 +4,7 @@
 # hold is seen in return: Docker, Podman, containerd.
 . "$(dirname "$0")/../lib.sh"
 need_root
-need skopeo dockerd docker podman runc containerd ctr jq
+need skopeo dockerd docker podman runc containerd ctr bsdtar curl jq
 
 forms=$(generations)
 name=localhost/team/app

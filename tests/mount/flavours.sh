@@ -3,7 +3,7 @@
 # Which flavours an image has: none where it cannot be said in one, without harm to what lies beside it;
 # where it can, the bytes that skopeo would push, the same in every mount.
 . "$(dirname "$0")/../lib.sh"
-need skopeo jq python3
+need skopeo jq python3 getfattr
 
 forms=$(generations)
 demo=$(demo_layout)
@@ -68,8 +68,8 @@ for tag in attested half; do
 		"the platform left in $tag"
 	skopeo copy -q --all "dir:$docker" "dir:$work/copy-$tag"
 done
-assert_contains "$(getfattr --only-values -n user.imgfs.converted \
-	"$work/mnt/attested/docker/manifest.json")" "${attestation:0:19}" "what was left out"
+assert_contains "$(attribute converted "$work/mnt/attested/docker/manifest.json")" \
+	"${attestation:0:19}" "what was left out"
 no_docker "$work/mnt/half/linux_arm64"
 [[ -d $work/mnt/half/linux_amd64/docker ]] || fail "docker/ of a sibling"
 
@@ -113,9 +113,8 @@ assert_same_file "$work/a" "$work/b"
 if [[ -d ${IMGFS_FIXTURES:=$repository/../shared/fixtures}/manifests/layouts/multi ]]; then
 	manifests=$IMGFS_FIXTURES/manifests
 	mount_imgfs "oci:$manifests/layouts/multi" "$work/multi"
-	dropped=$(getfattr --only-values -n user.imgfs.converted \
-		"$work/multi/multi/docker/manifest.json")
-	assert_contains "$dropped" "sha256:35f664846309" "attestations of an outside image"
+	assert_contains "$(attribute converted "$work/multi/multi/docker/manifest.json")" \
+		"sha256:35f664846309" "attestations of an outside image"
 	# The same platforms without and with attestations.
 	jq -S .manifests "$work/multi/multi/docker/manifest.json" >"$work/a"
 	jq -S .manifests "$work/multi/multi-noatt/docker/manifest.json" >"$work/b"

@@ -4,7 +4,7 @@
 # content, and in both flavours a complete image that other tools open in place.
 . "$(dirname "$0")/../lib.sh"
 need_root
-need skopeo umoci jq
+need skopeo umoci jq getfattr
 
 forms=$(generations)
 name=localhost/team/app
@@ -107,13 +107,13 @@ for row in "${!rows[@]}"; do
 	*/schema1\ *)
 		assert_eq "$(<"$mnt/digest")" "$unsigned" "digest of schema 1"
 		assert_same_file "$mnt/manifest.json" "$forms/schema1/manifest.json"
-		assert_contains "$(getfattr --only-values -n user.imgfs.signature "$mnt/manifest.json")" \
+		assert_contains "$(attribute signature "$mnt/manifest.json")" \
 			"valid " "signature"
 		;;
 	*/schema1-unsigned\ *)
 		assert_eq "$(<"$mnt/digest")" "$unsigned" "digest of unsigned schema 1"
 		assert_same_file "$mnt/manifest.json" "$forms/schema1-unsigned/manifest.json"
-		assert_eq "$(getfattr --only-values -n user.imgfs.signature "$mnt/manifest.json")" \
+		assert_eq "$(attribute signature "$mnt/manifest.json")" \
 			unsigned "signature"
 		;;
 	*/schema2\ *)

@@ -4,13 +4,13 @@
 # same tree, and both flavours, for which each layer is fetched once.
 . "$(dirname "$0")/../lib.sh"
 need_root
-need skopeo jq
+need skopeo umoci curl jq getfattr
 
 forms=$(generations)
 mount_imgfs "oci:$forms/oci" "$work/oci"
 expected=$work/oci/1.0/linux_amd64
 
-signature() { getfattr --only-values -n user.imgfs.signature "$1/manifest.json"; }
+signature() { attribute signature "$1/manifest.json"; }
 newest() { jq -j '.history[0].v1Compatibility' "$1"; }
 
 # ---- a real registry --------------------------------------------------------------------------

@@ -14,8 +14,8 @@ mkdir "$made"
 index=$(jq -r '.manifests[] | select(.annotations[]? == "1.0").digest' "$demo/index.json")
 index=$demo/blobs/sha256/${index#sha256:}
 skopeo copy -q --all --format v2s2 "oci:$demo:1.0" "dir:$made/list"
-jq . "$forms/schema1/manifest.json" | sed -z 's/}\n  \],\n  "schemaVersion"/},\n  ],\n  "schemaVersion"/' \
-	>"$made/schema1.json"
+jq . "$forms/schema1/manifest.json" |
+	sed -z 's/}\n  \],\n  "schemaVersion"/},\n  ],\n  "schemaVersion"/' >"$made/schema1.json"
 jq . "$made/list/manifest.json" | sed -z 's/\("os": "linux"\)\n/\1,\n/' >"$made/list.json"
 jq . "$forms/schema2/manifest.json" >"$made/schema2-manifest.json"
 jq 'del(.mediaType)' "$index" >"$made/oci-index.json"
@@ -69,7 +69,8 @@ check_broken() { # DOCUMENT
 
 # ---- what does --------------------------------------------------------------------------------
 
-# converted DOCUMENT FAMILY: a manifest with the types of the other family, and without what it cannot say.
+# converted DOCUMENT FAMILY: a manifest with the types of the other family, and without what that
+# one cannot say.
 converted() {
 	python3 - "$@" <<-'END'
 		import json, sys

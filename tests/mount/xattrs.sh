@@ -8,7 +8,6 @@ need getfattr jq
 mnt=$work/mnt
 mount_imgfs "oci:$(demo_layout)" "$mnt"
 image=$mnt/1.1/linux_amd64
-attribute() { getfattr --absolute-names -h --only-values -n "user.imgfs.$1" "$2"; }
 
 assert_eq "$(attribute digest "$mnt/1.1")" "$(<"$mnt/1.1/digest")" "digest of a tag"
 assert_eq "$(attribute digest "$image/manifest.json")" "$(<"$image/digest")" "digest of a manifest"
