@@ -191,8 +191,12 @@ int tags_get(struct fs *fs, const char *repository, const struct name_list **ret
 int untagged_get(
 	struct fs *fs, const char *repository, const struct name_list **ret, struct need *need)
 {
-	if (!store_source(fs->store)->ops->untagged)
-		return error_set(&need->err, ENOENT, "this source has no manifests without a name");
+	static const struct name_list none;
+
+	if (!store_source(fs->store)->ops->untagged) {
+		*ret = &none; /* this kind has no manifests without a name */
+		return 0;
+	}
 	return list_get(fs, repository, true, ret, need);
 }
 
