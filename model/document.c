@@ -222,10 +222,6 @@ int document_parse(struct json_object **ret, enum document_kind *ret_kind,
 	rc = find_kind(&kind, object, announced_type, err);
 	if (rc)
 		return rc;
-	/* Its digest is the payload's, which names no document of another kind. */
-	if (jws.payload && kind != DOCUMENT_SCHEMA1 && kind != DOCUMENT_UNKNOWN)
-		return error_set(err, EIO, "ambiguous document: '%s', signed as schema 1",
-			document_media_type(kind));
 	*ret = TAKE(object);
 	*ret_kind = kind;
 	return 0;

@@ -216,6 +216,9 @@ static int make_payload(struct jws *jws, const struct format *format, const char
 	memcpy(payload, bytes, format->length);
 	memcpy(payload + format->length, format->tail.data, format->tail.len);
 	rc = json_members_parse(&members, payload, format->length + format->tail.len, err);
+	/* Its digest is the body's.  If it were anything else, a body could pass for that. */
+	if (!rc && !json_members_find(&members, "fsLayers"))
+		rc = error_set(err, EIO, "no 'fsLayers'");
 	if (rc)
 		return error_prefix(err, rc, "payload");
 	jws->payload = TAKE(payload);

@@ -19,8 +19,10 @@
 #include "tests/unit/fixture.h"
 
 /* What is signed; its last character is the tail. */
-#define PAYLOAD        "{\"schemaVersion\":1,\"fsLayers\":[],\"history\":[]}"
-#define BODY           "{\"schemaVersion\":1,\"fsLayers\":[],\"history\":[]"
+#define PAYLOAD "{\"schemaVersion\":1,\"fsLayers\":[],\"history\":[]}"
+#define BODY    "{\"schemaVersion\":1,\"fsLayers\":[],\"history\":[]"
+/* As long, and another document. */
+#define OTHER_BODY     "{\"schemaVersion\":2,\"layers\":[],\"manifests\":[]"
 #define PAYLOAD_DIGEST "sha256:5b41321bd508a125702d2d43cdba2bd2df5bda46524f14b54dd712a32d56eead"
 #define PROTECTED      "eyJmb3JtYXRMZW5ndGgiOjQ1LCJmb3JtYXRUYWlsIjoiZlEifQ"
 
@@ -268,6 +270,8 @@ static const struct body_case {
 	{ "two signatures", BODY ",\"signatures\":[", ES256 "," ES256, "]}", SIGNATURE_VALID },
 	{ "members behind them", BODY ",\"signatures\":[", ES256, "],\"fsLayers\":[1]}",
 		SIGNATURE_VALID },
+	{ "fsLayers behind them alone", OTHER_BODY ",\"signatures\":[", ES256, "],\"fsLayers\":[]}",
+		SIGNATURE_MALFORMED },
 	{ "one of two that is none", BODY ",\"signatures\":[", ES256 ",{}", "]}",
 		SIGNATURE_MALFORMED },
 	{ "one of two of another payload", BODY ",\"signatures\":[",
@@ -359,16 +363,21 @@ static void judges_recorded(void **state)
 static void digests_payloads(void **state)
 {
 	static const char body[] = BODY ",\"signatures\":[" ES256 "]}";
-	static const char plain[] = "{\"signatures\":[]}";
+	static const char *const whole[] = { "{\"signatures\":[]}",
+		OTHER_BODY ",\"signatures\":[" ES256 "],\"fsLayers\":[]}" };
 	struct digest digest, wanted;
 	char text[DIGEST_TEXT_MAX];
 
 	(void)state;
 	assert_int_equal(document_digest(&digest, DIGEST_SHA256, body, sizeof body - 1, NULL), 0);
 	assert_string_equal(digest_format(&digest, text), PAYLOAD_DIGEST);
-	assert_int_equal(document_digest(&digest, DIGEST_SHA512, plain, sizeof plain - 1, NULL), 0);
-	assert_int_equal(digest_of(&wanted, DIGEST_SHA512, plain, sizeof plain - 1, NULL), 0);
-	assert_true(digest_equal(&digest, &wanted));
+	for (size_t i = 0; i < ARRAY_SIZE(whole); i++) {
+		size_t len = strlen(whole[i]);
+
+		assert_int_equal(document_digest(&digest, DIGEST_SHA512, whole[i], len, NULL), 0);
+		assert_int_equal(digest_of(&wanted, DIGEST_SHA512, whole[i], len, NULL), 0);
+		assert_true(digest_equal(&digest, &wanted));
+	}
 }
 
 #define ADD(cases, function)                                                                       \
