@@ -404,7 +404,8 @@ static int parse_certificate(EVP_PKEY **ret, struct json_object *chain, struct e
 		return error_prefix(err, rc, "'x5c'");
 	at = der.data;
 	certificate = d2i_X509(NULL, &at, (long)der.len);
-	*ret = certificate ? X509_get_pubkey(certificate) : NULL;
+	if (certificate && at == der.data + der.len)
+		*ret = X509_get_pubkey(certificate);
 	return *ret ? 0 : error_set(err, EIO, "'x5c' holds no certificate");
 }
 

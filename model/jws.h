@@ -37,7 +37,8 @@ struct jws {
 
 /* Finds the payload, which has the members of schema 1 itself.  Bytes that are no signed schema 1
  * manifest are SIGNATURE_UNSIGNED, signatures that do not agree upon such a payload
- * SIGNATURE_MALFORMED; neither is a failure.  Costs little when nothing in the bytes looks signed. */
+ * SIGNATURE_MALFORMED; neither is a failure.  Costs little when nothing in the bytes looks
+ * signed. */
 int jws_open(struct jws *ret, const char *bytes, size_t len, struct error *err);
 /* Makes the state of a payload SIGNATURE_VALID or, when any signature does not hold for
  * whatever reason, SIGNATURE_INVALID. */

@@ -179,6 +179,16 @@ static const struct changed_case {
 		"coordinates of 32 and 35" },
 	{ "a certificate that is none", "\"jwk\"", "\"x5c\":[\"AAAA\"],\"jwk\"", SIGNATURE_INVALID,
 		"no certificate" },
+	{ "a certificate with something behind it", "\"jwk\"",
+		"\"x5c\":[\""
+		"MIIBBTCBq6ADAgECAgEBMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAXQwHhcNMjAwMTAxMD"
+		"AwMDAwWhcNMjEwMTAxMDAwMDAwWjAMMQowCAYDVQQDDAF0MFkwEwYHKoZIzj0CAQYIKoZI"
+		"zj0DAQcDQgAEBlxr1TtUCyrOKbaK7teeBk7rKn9KcZsv0r/CtR+N17p/uoi8FCLSW7RMmr"
+		"ShWbUE845FIJBYfDxbhsB47yJuLjAKBggqhkjOPQQDAgNJADBGAiEA/6KpHbM7y/aSNYn7"
+		"azaAeysy2/DXI4eX/cBAHA/BiQkCIQDyZV+d6ISymCtoO282lxPTisTSgAW1Z4qiTGlc0a"
+		"paPgA="
+		"\"],\"jwk\"",
+		SIGNATURE_INVALID, "no certificate" },
 	{ "no certificate in the chain", "\"jwk\"", "\"x5c\":[],\"jwk\"", SIGNATURE_INVALID,
 		"no certificate" },
 	{ "a chain that is text", "\"jwk\"", "\"x5c\":\"AAAA\",\"jwk\"", SIGNATURE_INVALID,
