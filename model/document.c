@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 #include <json-c/json.h>
 
@@ -78,22 +77,20 @@ static int find_shape(enum shape *ret, struct json_object *object, struct error 
 {
 	enum shape shape = SHAPE_NONE;
 
-	json_object_object_foreach(object, name, value)
-	{
-		for (size_t i = 0; value && i < ARRAY_SIZE(own_members); i++) {
-			if (strcasecmp(name, own_members[i].name))
-				continue;
-			if (strcmp(name, own_members[i].name))
-				return error_set(err, EIO, "ambiguous document: '%s' for '%s'",
-					name, own_members[i].name);
-			if (own_members[i].shape == SHAPE_NONE)
-				continue;
-			if (shape != SHAPE_NONE && shape != own_members[i].shape)
-				return error_set(err, EIO,
-					"ambiguous document: '%s' beside another kind's members",
-					name);
-			shape = own_members[i].shape;
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(own_members); i++) {
+		const char *name = own_members[i].name;
+		struct json_object *value = NULL;
+		int rc = json_check_spelling(object, name, err);
+
+		if (rc)
+			return error_prefix(err, rc, "document");
+		(void)json_object_object_get_ex(object, name, &value);
+		if (!value || own_members[i].shape == SHAPE_NONE)
+			continue;
+		if (shape != SHAPE_NONE && shape != own_members[i].shape)
+			return error_set(err, EIO,
+				"ambiguous document: '%s' beside another kind's members", name);
+		shape = own_members[i].shape;
 	}
 	*ret = shape;
 	return 0;

@@ -494,6 +494,37 @@ static struct json_object *member(struct json_object *object, const char *name)
 	return value;
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* encoding/json folds two letters from beyond ASCII as well: the long s and the kelvin sign. */
+bool json_name_folds(const char *text, const char *name)
+{
+	static const char long_s[] = "\xc5\xbf", kelvin[] = "\xe2\x84\xaa";
+
+	for (; *name; name++) {
+		if (lower(*name) == 's' && !strncmp(text, long_s, strlen(long_s)))
+			text += strlen(long_s);
+		else if (lower(*name) == 'k' && !strncmp(text, kelvin, strlen(kelvin)))
+			text += strlen(kelvin);
+		else if (lower(*text++) != lower(*name))
+			return false;
+	}
+	return !*text;
+}
+
+int json_check_spelling(struct json_object *object, const char *name, struct error *err)
+{
+	json_object_object_foreach(object, spelt, value)
+	{
+		if (value && strcmp(spelt, name) && json_name_folds(spelt, name))
+			return error_set(err, EIO, "ambiguous: '%s' for '%s'", spelt, name);
+	}
+	return 0;
+}
+
 static int wrong_type(const char *name, const char *wanted, struct error *err)
 {
 	return error_set(err, EIO, "'%s' is not %s", name, wanted);

@@ -39,6 +39,12 @@ int json_get_strings(
 	struct json_object *object, const char *name, char ***ret, size_t max, struct error *err);
 void strings_free(char **strings);
 
+/* Does Go take the text for that name?  It matches them without regard to case. */
+bool json_name_folds(const char *text, const char *name);
+/* -EIO when a member, not null, is spelt otherwise and Go takes it for that name: it would mean
+ * something to Go tools and nothing here. */
+int json_check_spelling(struct json_object *object, const char *name, struct error *err);
+
 /*
  * The members of an object as the texts they are, as Go's maps of json.RawMessage keep them:
  * numbers, escapes and order inside a value stay what they were.  Values are borrowed, from

@@ -130,10 +130,14 @@ static int get_platform(
 
 int parse_descriptor(struct descriptor *ret, struct json_object *object, struct error *err)
 {
+	static const char *const names[] = { "mediaType", "digest", "size" };
 	CLEANUP(descriptor_release) struct descriptor d = { .size = DESCRIPTOR_SIZE_UNKNOWN };
-	int rc;
+	int rc = 0;
 
-	rc = json_get_string(object, "mediaType", &d.media_type, err);
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !rc; i++)
+		rc = json_check_spelling(object, names[i], err);
+	if (!rc)
+		rc = json_get_string(object, "mediaType", &d.media_type, err);
 	if (!rc)
 		rc = parse_digest(&d.digest, object, "digest", err);
 	if (!rc)

@@ -117,6 +117,8 @@ static int parse_entry(
 	if (!rc)
 		rc = parse_platform(&link->platform, object, err);
 	if (!rc && kind == DOCUMENT_SCHEMA1)
+		rc = json_check_spelling(object, "throwaway", err);
+	if (!rc && kind == DOCUMENT_SCHEMA1)
 		rc = json_get_bool(object, "throwaway", &link->entry.is_throwaway, err);
 	history->is_empty_layer = link->entry.is_throwaway;
 	return rc;
@@ -183,8 +185,10 @@ static int parse_fs_layers(struct chain *chain, struct json_object *object, stru
 		struct json_object *item = json_object_array_get_idx(array, i);
 
 		rc = json_object_is_type(item, json_type_object)
-			     ? parse_digest(&chain->links[i].entry.blob, item, "blobSum", err)
+			     ? json_check_spelling(item, "blobSum", err)
 			     : error_set(err, EIO, "not an object");
+		if (!rc)
+			rc = parse_digest(&chain->links[i].entry.blob, item, "blobSum", err);
 		if (rc)
 			return error_prefix(err, rc, "'fsLayers', entry %zu of %zu", i + 1, count);
 	}

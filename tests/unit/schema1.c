@@ -129,6 +129,10 @@ static const struct parse_case {
 	{ "a layer by an unknown algorithm", L("blake3:" ID("1")), { BASE }, -EOPNOTSUPP, "blake3",
 		0, 0 },
 	{ "a layer without a digest", "{}", { BASE }, -EIO, "'fsLayers', entry 1 of 1", 0, 0 },
+	{ "another digest by case", "{'blobSum':'" BLOB_1 "','BlobSum':'" BLOB_2 "'}", { BASE },
+		-EIO, "'BlobSum' for 'blobSum'", 0, 0 },
+	{ "a throwaway by case", L(EMPTY) "," L(BLOB_1),
+		{ E("2", ID("1"), ",'Throwaway':true"), BASE }, -EIO, "'Throwaway' for", 0, 0 },
 	{ "a layer that is text", "'x'", { BASE }, -EIO, "not an object", 0, 0 },
 };
 
