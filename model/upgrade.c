@@ -87,11 +87,11 @@ static void write_rootfs(struct buf *ret, const struct layer_facts *facts, size_
 {
 	char digest[DIGEST_TEXT_MAX];
 
-	(void)buf_append_text(ret, "{\"type\":\"layers\",\"diff_ids\":[");
+	(void)buf_append_text(ret, "{\"type\":\"layers\"");
 	for (size_t i = 0; i < count; i++)
-		(void)buf_printf(
-			ret, "%s\"%s\"", i ? "," : "", digest_format(&facts[i].diff_id, digest));
-	(void)buf_append_text(ret, "]}");
+		(void)buf_printf(ret, "%s\"%s\"", i ? "," : ",\"diff_ids\":[",
+			digest_format(&facts[i].diff_id, digest));
+	(void)buf_append_text(ret, count ? "]}" : "}");
 }
 
 static int write_history(struct buf *ret, const struct image_config *config, struct error *err)

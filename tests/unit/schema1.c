@@ -368,6 +368,26 @@ static void upgrades(void **state)
 	assert_int_equal(image.parsed.history_count, 2);
 }
 
+/* Go leaves out a list of nothing. */
+static void upgrades_throwaways_alone(void **state)
+{
+	static const char *const entries[ENTRIES] = { E(
+		"1", "", ",'architecture':'amd64','os':'linux','throwaway':true") };
+	CLEANUP(image_release) struct image from = { 0 };
+	CLEANUP(image_release) struct image image = { 0 };
+	CLEANUP(buf_release) struct buf config = { .max = DOCUMENT_MAX };
+	CLEANUP(freep)
+	char *wanted =
+		quoted("{'architecture':'amd64','history':[{'created':'0001-01-01T00:00:00Z',"
+		       "'empty_layer':true}],'os':'linux','rootfs':{'type':'layers'}}");
+
+	(void)state;
+	parse_entries(&from, L(EMPTY), entries);
+	assert_int_equal(image_upgrade(&image, &from, NULL, &config, NULL), 0);
+	assert_string_equal(config.data, wanted);
+	assert_int_equal(image.layer_count, 0);
+}
+
 static void refuses_times_that_are_none(void **state)
 {
 	static const char *const entries[ENTRIES] = { E("1", "", ",'created':'yesterday'") };
@@ -786,6 +806,7 @@ int main(void)
 		cmocka_unit_test(falls_back_to_the_manifests_platform),
 		cmocka_unit_test(distrusts_odd_signatures),
 		cmocka_unit_test(bounds_layers),
+		cmocka_unit_test(upgrades_throwaways_alone),
 		cmocka_unit_test(refuses_times_that_are_none),
 		cmocka_unit_test(upgrades_alike),
 		cmocka_unit_test(writes_what_skopeo_signed),
