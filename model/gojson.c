@@ -297,6 +297,21 @@ static bool is_empty(enum go_type type, struct json_object *value)
 	return !json_object_get_int64(value); /* false is 0 */
 }
 
+/* Of several that Go takes for the name it keeps the last. */
+static struct json_object *find_value(struct json_object *object, const char *name)
+{
+	struct json_object *found = NULL;
+
+	if (!object)
+		return NULL;
+	json_object_object_foreach(object, spelt, value)
+	{
+		if (json_name_folds(spelt, name))
+			found = value;
+	}
+	return found;
+}
+
 int go_write_struct(struct buf *ret, const struct go_field *fields, struct json_object *object,
 	struct error *err)
 {
@@ -305,9 +320,8 @@ int go_write_struct(struct buf *ret, const struct go_field *fields, struct json_
 
 	(void)buf_append_text(ret, "{");
 	for (const struct go_field *field = fields; field->name && !rc; field++) {
-		struct json_object *value = NULL;
+		struct json_object *value = find_value(object, field->name);
 
-		(void)json_object_object_get_ex(object, field->name, &value);
 		if (field->omits_empty && is_empty(field->type, value))
 			continue;
 		(void)buf_printf(ret, "%s\"%s\":", is_first ? "" : ",", field->name);

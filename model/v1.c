@@ -106,58 +106,46 @@ static int set_digest(struct json_members *members, const char *name, char quote
 	return json_members_set(members, name, quoted, (size_t)len, err);
 }
 
-int v1_strong_id(struct digest *ret, struct buf *config, const char *json, size_t len,
-	const struct digest *layer_id, const char *parent_name, const struct digest *parent,
-	struct error *err)
-{
-	static const char *const dropped[] = { "id", "parent", "Size" };
-	CLEANUP(json_members_release) struct json_members members = { 0 };
-	char layer_text[QUOTED_MAX], parent_text[QUOTED_MAX];
-	int rc;
-
-	rc = json_members_parse(&members, json, len, err);
-	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
-		json_members_remove(&members, dropped[i]);
-	if (!rc)
-		rc = set_digest(&members, "layer_id", layer_text, layer_id, err);
-	if (!rc && parent)
-		rc = set_digest(&members, parent_name, parent_text, parent, err);
-	if (!rc)
-		rc = go_write_members(config, &members, err);
-	if (!rc)
-		rc = buf_status(config);
-	return rc ? rc : digest_of(ret, DIGEST_SHA256, config->data, config->len, err);
-}
-
-/* In place of the member of that name; "" takes it away. */
-static int set_text(
-	struct json_object *object, const char *name, const char *text, struct error *err)
-{
-	struct json_object *value;
-
-	json_object_object_del(object, name);
-	if (!*text)
-		return 0;
-	value = json_object_new_string(text);
-	if (value && !json_object_object_add(object, name, value))
-		return 0;
-	json_object_put(value);
-	return error_set(err, ENOMEM, "V1 image: out of memory");
-}
-
-/* From what Docker knows of the layer: nothing, but of the newest one. */
+/* The digest of what Docker knows of the layer (nothing, but of the newest one), of its chain id
+ * and of its parent. */
 static int make_id(struct digest *ret, struct json_object *object, const struct digest *chain,
 	const struct digest *parent, struct error *err)
 {
+	CLEANUP(json_members_release) struct json_members members = { 0 };
 	CLEANUP(buf_release) struct buf json = { .max = DOCUMENT_MAX };
-	CLEANUP(buf_release) struct buf config = { .max = DOCUMENT_MAX };
+	CLEANUP(buf_release) struct buf sorted = { .max = DOCUMENT_MAX };
+	char layer_text[QUOTED_MAX], parent_text[QUOTED_MAX];
 	int rc;
 
 	rc = v1_json_write(&json, object, err);
 	if (!rc)
 		rc = buf_status(&json);
-	return rc ? rc
-		  : v1_strong_id(ret, &config, json.data, json.len, chain, "parent", parent, err);
+	if (!rc)
+		rc = json_members_parse(&members, json.data, json.len, err);
+	json_members_remove(&members, "id");
+	json_members_remove(&members, "parent");
+	if (!rc)
+		rc = set_digest(&members, "layer_id", layer_text, chain, err);
+	if (!rc && parent)
+		rc = set_digest(&members, "parent", parent_text, parent, err);
+	if (!rc)
+		rc = go_write_members(&sorted, &members, err);
+	if (!rc)
+		rc = buf_status(&sorted);
+	return rc ? rc : digest_of(ret, DIGEST_SHA256, sorted.data, sorted.len, err);
+}
+
+/* In place of what goes by that name: the last one counts. */
+static int set_text(
+	struct json_object *object, const char *name, const char *text, struct error *err)
+{
+	struct json_object *value = json_object_new_string(text);
+
+	json_object_object_del(object, name);
+	if (value && !json_object_object_add(object, name, value))
+		return 0;
+	json_object_put(value);
+	return error_set(err, ENOMEM, "V1 image: out of memory");
 }
 
 static int make_json(struct v1_entry *entry, struct json_object *object, const char *parent,
