@@ -32,6 +32,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "model/base64.h"
 #include "model/cleanup.h"
 #include "model/error.h"
 #include "model/internal.h"
@@ -84,52 +85,24 @@ static int out_of_memory(struct error *err)
 	return error_set(err, ENOMEM, "signature: out of memory");
 }
 
-static int sextet(char c, const char *last_two)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == last_two[0] || c == last_two[1])
-		return c == last_two[0] ? 62 : 63;
-	return -1;
-}
-
-/* RFC 4648; padding may be left out.  last_two are the characters for 62 and 63. */
 static int decode(struct bytes *ret, const char *text, const char *last_two, struct error *err)
 {
-	CLEANUP(bytes_release) struct bytes bytes = { 0 };
 	size_t len = strlen(text);
-	uint32_t word = 0;
+	char *data = malloc(len / 4 * 3 + 2);
 
-	if (len && len % 4 == 0) {
-		len -= text[len - 1] == '=';
-		len -= text[len - 1] == '=';
-	}
-	if (len % 4 == 1)
-		return error_set(err, EIO, "base64 of %zu characters", len);
-	bytes.data = malloc(len / 4 * 3 + 3);
-	if (!bytes.data)
+	if (!data)
 		return out_of_memory(err);
-	for (size_t i = 0; i < len; i++) {
-		int value = sextet(text[i], last_two);
-
-		if (value < 0)
-			return error_set(err, EIO, "not base64 at character %zu", i + 1);
-		word = word << 6 | (uint32_t)value;
-		if (i % 4)
-			bytes.data[bytes.len++] = (uint8_t)(word >> (6 - 2 * (i % 4)));
+	if (!base64_decode_to(data, &len, text, len, last_two)) {
+		free(data);
+		return error_set(err, EIO, "not base64");
 	}
-	*ret = bytes;
-	bytes = (struct bytes){ 0 };
+	*ret = (struct bytes){ (uint8_t *)data, len };
 	return 0;
 }
 
 static int decode_url(struct bytes *ret, const char *text, struct error *err)
 {
-	return decode(ret, text, "-_", err);
+	return decode(ret, text, BASE64_URL, err);
 }
 
 /* A member that must be there, in base64url. */
@@ -399,7 +372,7 @@ static int parse_certificate(EVP_PKEY **ret, struct json_object *chain, struct e
 	if (!json_object_is_type(first, json_type_string) ||
 		json_object_get_string_len(first) > CERTIFICATE_MAX)
 		return error_set(err, EIO, "'x5c' holds no certificate");
-	rc = decode(&der, json_object_get_string(first), "+/", err);
+	rc = decode(&der, json_object_get_string(first), BASE64_STANDARD, err);
 	if (rc)
 		return error_prefix(err, rc, "'x5c'");
 	at = der.data;

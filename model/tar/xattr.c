@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base64.h"
 #include "model/cleanup.h"
 #include "model/error.h"
 
@@ -117,49 +118,17 @@ static size_t percent_decode(char *to, const char *text, size_t len)
 	return used;
 }
 
-static int base64_digit(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *found = c ? strchr(digits, c) : NULL;
-
-	return found ? (int)(found - digits) : -1;
-}
-
-/* RFC 4648 section 4; libarchive leaves the padding out.  Room: 3/4 of len. */
-static int base64_decode(char *to, size_t *ret_len, const char *text, size_t len)
-{
-	size_t used = 0;
-	uint32_t bits = 0;
-
-	if (len && len % 4 == 0)
-		for (int pads = 0; pads < 2 && text[len - 1] == '='; pads++)
-			len--;
-	if (len % 4 == 1)
-		return -EIO;
-	for (size_t i = 0; i < len; i++) {
-		int digit = base64_digit(text[i]);
-
-		if (digit < 0)
-			return -EIO;
-		bits = bits << 6 | (uint32_t)digit;
-		if (i % 4) /* the first digit of four completes no byte */
-			to[used++] = (char)(bits >> (6 - 2 * (i % 4)));
-	}
-	*ret_len = used;
-	return 0;
-}
-
 int xattr_put_encoded(struct xattr_list *list, const char *name, size_t name_len, const char *value,
 	size_t value_len, struct error *err)
 {
 	CLEANUP(freep) char *plain_name = malloc(name_len + 1);
-	CLEANUP(freep) char *plain_value = malloc(value_len + 1);
+	CLEANUP(freep) char *plain_value = malloc(value_len + 2);
 
 	if (!plain_name || !plain_value)
 		return error_set(err, ENOMEM, "out of memory");
 	name_len = percent_decode(plain_name, name, name_len);
-	if (base64_decode(plain_value, &value_len, value, value_len))
+	/* libarchive leaves the padding out. */
+	if (!base64_decode_to(plain_value, &value_len, value, value_len, BASE64_STANDARD))
 		return error_set(err, EIO, "an extended attribute that is no base64");
 	return xattr_put(list, plain_name, name_len, plain_value, value_len, err);
 }

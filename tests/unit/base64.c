@@ -46,13 +46,33 @@ static void decodes_base64(void **state)
 	assert_string_equal(bytes, c->bytes);
 }
 
+/* The other alphabet, and no padding: RFC 4648 section 5, RFC 7515 appendix C. */
+static void decodes_base64url(void **state)
+{
+	static const uint8_t bytes[] = { 3, 236, 255, 224, 193 };
+	char out[16];
+	size_t len;
+
+	(void)state;
+	assert_true(base64_decode_to(out, &len, "A-z_4ME", 7, BASE64_URL));
+	assert_int_equal(len, sizeof bytes);
+	assert_memory_equal(out, bytes, sizeof bytes);
+	assert_true(base64_decode_to(out, &len, "A-z_4ME=", 8, BASE64_URL));
+	assert_int_equal(len, sizeof bytes);
+	assert_false(base64_decode_to(out, &len, "A-z_4ME", 7, BASE64_STANDARD));
+	assert_false(base64_decode_to(out, &len, "A+z/4ME", 7, BASE64_URL));
+	assert_false(base64_decode_to(out, &len, "A-z_4", 5, BASE64_URL));
+	assert_false(base64_decode_to(out, &len, "A=z_", 4, BASE64_URL));
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(base64_cases)];
+	struct CMUnitTest tests[ARRAY_SIZE(base64_cases) + 1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(base64_cases); i++)
 		tests[i] = (struct CMUnitTest){ .name = base64_cases[i].text,
 			.test_func = decodes_base64,
 			.initial_state = (void *)&base64_cases[i] };
+	tests[ARRAY_SIZE(base64_cases)] = (struct CMUnitTest)cmocka_unit_test(decodes_base64url);
 	return cmocka_run_group_tests_name("base64", tests, NULL, NULL);
 }
