@@ -11,7 +11,10 @@
 #include "fetch/source.h"
 #include "model/buf.h"
 
-enum { APPEND_PIECE = 16 << 10 };
+enum {
+	APPEND_PIECE = 16 << 10,
+	HASH_PIECE = 128 << 10, /* bytes between two looks at the cancel */
+};
 
 void reader_init(struct reader *reader, const struct reader_ops *ops, uint64_t size)
 {
@@ -77,6 +80,34 @@ int reader_append_to(struct reader *reader, struct buf *ret, struct error *err)
 			return error_set(err, -rc, "%s", strerror(-rc));
 	}
 	return (int)n;
+}
+
+CLEANUP_POINTER(hasherp, struct hasher, hasher_free)
+
+int reader_digest(struct reader *reader, enum digest_algorithm algorithm, struct digest *ret,
+	struct cancel *cancel, struct error *err)
+{
+	CLEANUP(freep) char *piece = malloc(HASH_PIECE);
+	CLEANUP(hasherp) struct hasher *hasher = NULL;
+	uint64_t offset = 0;
+	ssize_t n = 0;
+	int rc;
+
+	if (!piece)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = hasher_new(&hasher, algorithm, err);
+	while (!rc) {
+		if (cancel_is_set(cancel))
+			return error_set(err, EINTR, "interrupted");
+		n = reader_read(reader, piece, HASH_PIECE, offset, err);
+		if (n <= 0)
+			break;
+		offset += (uint64_t)n;
+		rc = hasher_update(hasher, piece, (size_t)n, err);
+	}
+	if (rc || n < 0)
+		return rc ? rc : (int)n;
+	return hasher_final(hasher, ret, err);
 }
 
 /* --- files --- */

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "model/cleanup.h"
+#include "model/digest.h"
 #include "model/error.h"
 
 struct blob_stream;
@@ -57,6 +58,9 @@ ssize_t reader_read(
 	struct reader *reader, void *bytes, size_t len, uint64_t offset, struct error *err);
 /* Appends all of it to an initialised buf; -EFBIG when its ceiling is in the way. */
 int reader_append_to(struct reader *reader, struct buf *ret, struct error *err);
+/* What all of it is. */
+int reader_digest(struct reader *reader, enum digest_algorithm algorithm, struct digest *ret,
+	struct cancel *cancel, struct error *err);
 /* Its bytes in order, from offset on (fetch/source.h).  The reader is referenced; cancel (may be
  * NULL) must outlive the stream. */
 int reader_stream(struct blob_stream **ret, struct reader *reader, uint64_t offset,

@@ -14,13 +14,9 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "fetch/cancel.h"
 #include "model/cleanup.h"
 
-enum {
-	SNIFF = 512,       /* bytes that tell the coding */
-	PIECE = 128 << 10, /* bytes between two looks at the cancel */
-};
+enum { SNIFF = 512 }; /* bytes that tell the coding */
 
 struct archive_member {
 	struct member_facts facts;
@@ -33,8 +29,6 @@ struct archive_blob {
 	UT_hash_handle hh;
 	char path[];
 };
-
-CLEANUP_POINTER(hasherp, struct hasher, hasher_free)
 
 /* --- names --- */
 
@@ -82,31 +76,6 @@ static bool is_compressed(enum media_coding coding)
 	return false;
 }
 
-static int hash(struct reader *reader, struct digest *ret, struct cancel *cancel, struct error *err)
-{
-	CLEANUP(freep) char *piece = malloc(PIECE);
-	CLEANUP(hasherp) struct hasher *hasher = NULL;
-	uint64_t offset = 0;
-	ssize_t n = 0;
-	int rc;
-
-	if (!piece)
-		return error_set(err, ENOMEM, "out of memory");
-	rc = hasher_new(&hasher, DIGEST_SHA256, err);
-	while (!rc) {
-		if (cancel_is_set(cancel))
-			return error_set(err, EINTR, "interrupted");
-		n = reader_read(reader, piece, PIECE, offset, err);
-		if (n <= 0)
-			break;
-		offset += (uint64_t)n;
-		rc = hasher_update(hasher, piece, (size_t)n, err);
-	}
-	if (rc || n < 0)
-		return rc ? rc : (int)n;
-	return hasher_final(hasher, ret, err);
-}
-
 static int look(struct archive *archive, const char *path, struct member_facts *ret,
 	struct cancel *cancel, struct error *err)
 {
@@ -121,7 +90,9 @@ static int look(struct archive *archive, const char *path, struct member_facts *
 	if (n < 0)
 		return (int)n;
 	*ret = (struct member_facts){ media_coding_sniff(head, (size_t)n), reader->size, { 0 } };
-	return is_compressed(ret->coding) ? hash(reader, &ret->digest, cancel, err) : 0;
+	return is_compressed(ret->coding)
+		       ? reader_digest(reader, DIGEST_SHA256, &ret->digest, cancel, err)
+		       : 0;
 }
 
 static bool recall(struct archive *archive, const char *path, struct member_facts *ret)
