@@ -98,16 +98,13 @@ static void shrink(struct daemon *daemon)
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
-static int open_archive(struct daemon *daemon, int fd, struct source **ret, struct cancel *cancel,
-	struct error *err)
+static int open_archive(struct daemon *daemon, struct reader *archive, struct source **ret,
+	struct cancel *cancel, struct error *err)
 {
-	CLEANUP(readerp) struct reader *reader = NULL;
 	struct bundle *bundle = NULL;
-	int rc = reader_of_fd(&reader, fd, err);
+	int rc = bundle_open_reader(
+		&bundle, archive, "archive of the engine", daemon->observer, cancel, err);
 
-	if (!rc)
-		rc = bundle_open_reader(
-			&bundle, reader, "archive of the engine", daemon->observer, cancel, err);
 	return rc ? rc : docker_archive_open(ret, bundle, daemon->observer, cancel, err);
 }
 
@@ -206,11 +203,11 @@ static void opening_release(struct opening *opening)
 static int try_open(struct daemon *daemon, const struct digest *id, struct opening *ret,
 	struct cancel *cancel, struct error *err)
 {
-	int fd = -1;
-	int rc = saved_open(daemon, id, &fd, &ret->kept, cancel, err);
+	CLEANUP(readerp) struct reader *archive = NULL;
+	int rc = saved_open(daemon, id, &archive, &ret->kept, cancel, err);
 
 	if (!rc)
-		rc = open_archive(daemon, fd, &ret->inner, cancel, err);
+		rc = open_archive(daemon, archive, &ret->inner, cancel, err);
 	return rc ? rc : examine(ret->inner, &ret->contents, cancel, err);
 }
 

@@ -7,6 +7,7 @@
 
 #include "fetch/daemon/daemon.h"
 #include "fetch/http/http.h"
+#include "fetch/reader.h"
 #include "model/digest.h"
 
 /* What an archive was found to hold. */
@@ -69,9 +70,9 @@ void daemon_names_release(struct daemon_names *names);
 int daemon_names_parse(struct daemon_names *ret, const char *text, size_t len, struct error *err);
 
 /* saved.c */
-/* A file with the image's archive: from the cache, or from the engine.  *ret_digest is set when it
- * lies in the cache. */
-int saved_open(struct daemon *daemon, const struct digest *id, int *ret_fd,
+/* The image's archive: from the cache, as it once came, or from the engine.  *ret_digest is set
+ * when it lies in the cache. */
+int saved_open(struct daemon *daemon, const struct digest *id, struct reader **ret,
 	struct digest *ret_digest, struct cancel *cancel, struct error *err);
 
 /* images.c */

@@ -166,25 +166,26 @@ static bool keep(struct saving *saving, const struct digest *id, const struct di
 	return false;
 }
 
-static int publish(struct saving *saving, const struct digest *id, int *ret_fd,
+static int publish(struct saving *saving, const struct digest *id, struct reader **ret,
 	struct digest *ret_digest, struct error *err)
 {
-	CLEANUP(closep) int fd = -1;
+	CLEANUP(readerp) struct reader *archive = NULL;
 	struct digest digest;
-	int rc = hasher_final(saving->hasher, &digest, err);
+	int fd, rc = hasher_final(saving->hasher, &digest, err);
 
 	if (rc)
 		return rc;
 	fd = saving->writer ? cache_writer_reader(saving->writer, err) : TAKE_FD(saving->fd);
-	if (fd < 0)
-		return fd;
+	rc = fd < 0 ? fd : reader_of_fd(&archive, fd, err);
+	if (rc)
+		return rc;
 	if (saving->writer && keep(saving, id, &digest))
 		*ret_digest = digest;
-	*ret_fd = TAKE_FD(fd);
+	*ret = TAKE(archive);
 	return 0;
 }
 
-static int fetch(struct daemon *daemon, const struct digest *id, int *ret_fd,
+static int fetch(struct daemon *daemon, const struct digest *id, struct reader **ret,
 	struct digest *ret_digest, struct cancel *cancel, struct error *err)
 {
 	CLEANUP(saving_release) struct saving saving = { .daemon = daemon, .fd = -1 };
@@ -202,36 +203,55 @@ static int fetch(struct daemon *daemon, const struct digest *id, int *ret_fd,
 		rc = receive(&saving, transfer, err);
 	http_close(transfer);
 	if (!rc)
-		rc = publish(&saving, id, ret_fd, ret_digest, err);
+		rc = publish(&saving, id, ret, ret_digest, err);
 	return rc ? error_prefix(err, rc, "'%s': %s", daemon->socket, subject) : 0;
 }
 
-static int find_kept(struct daemon *daemon, const struct digest *id, struct digest *ret_digest)
+/* A file in the cache may have lost a bit since it was written, and what is made of the
+ * archive has no other digest to be checked by.  It is dropped, then: -ENOENT. */
+static int check_kept(struct daemon *daemon, struct reader *archive, const struct digest *digest,
+	struct cancel *cancel, struct error *err)
 {
-	struct descriptor kept = { .media_type = NULL };
+	struct digest found;
+	int rc = reader_digest(archive, digest->algorithm, &found, cancel, err);
+
+	if (rc || digest_equal(&found, digest))
+		return rc;
+	cache_drop(daemon->cache, CACHE_BLOB, digest);
+	return error_set(err, ENOENT, "the archive in the cache is damaged");
+}
+
+static int find_kept(struct daemon *daemon, const struct digest *id, struct reader **ret,
+	struct digest *ret_digest, struct cancel *cancel, struct error *err)
+{
+	CLEANUP(descriptor_release) struct descriptor kept = { .media_type = NULL };
+	CLEANUP(readerp) struct reader *archive = NULL;
 	char hex[DIGEST_HEX_MAX];
 	uint64_t age_s;
-	int fd;
+	int fd, rc;
 
 	if (!daemon->cache || cache_ref_get(daemon->cache, REF_HOST, digest_hex(id, hex), REF_TAG,
 				      &kept, &age_s, NULL))
 		return -ENOENT;
 	fd = cache_lookup(daemon->cache, CACHE_BLOB, &kept.digest, kept.size, NULL);
-	if (fd >= 0)
-		*ret_digest = kept.digest;
-	descriptor_release(&kept);
-	return fd;
+	rc = fd < 0 ? fd : reader_of_fd(&archive, fd, err);
+	if (!rc)
+		rc = check_kept(daemon, archive, &kept.digest, cancel, err);
+	if (rc)
+		return rc;
+	*ret = TAKE(archive);
+	*ret_digest = kept.digest;
+	return 0;
 }
 
-int saved_open(struct daemon *daemon, const struct digest *id, int *ret_fd,
+int saved_open(struct daemon *daemon, const struct digest *id, struct reader **ret,
 	struct digest *ret_digest, struct cancel *cancel, struct error *err)
 {
-	int fd;
+	int rc;
 
 	*ret_digest = (struct digest){ 0 };
-	fd = find_kept(daemon, id, ret_digest);
-	if (fd < 0)
-		return fetch(daemon, id, ret_fd, ret_digest, cancel, err);
-	*ret_fd = fd;
-	return 0;
+	rc = find_kept(daemon, id, ret, ret_digest, cancel, err);
+	if (!rc || rc == -EINTR)
+		return rc;
+	return fetch(daemon, id, ret, ret_digest, cancel, err);
 }

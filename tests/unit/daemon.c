@@ -473,23 +473,34 @@ static void keeps_archive(void **state)
 	cache_close(cache);
 }
 
-/* Of its right size, but no archive any more. */
+static const struct damage_case {
+	const char *name;
+	const char *command; /* with the file in $f */
+} damage_cases[] = {
+	{ "no archive in the cache any more",
+		"dd if=/dev/urandom of=$f bs=512 count=30 conv=notrunc 2>/dev/null" },
+	/* Behind two headers lies what the layer's only file holds. */
+	{ "a bit of a layer in the cache was flipped",
+		"printf X | dd of=$f bs=1 seek=1024 conv=notrunc 2>/dev/null" },
+	{ "a bit of a config in the cache was flipped", "sed -i s/2020-/2021-/ $f" },
+};
+
+/* Of its right size, but not what it was. */
 static void replaces_damaged_archive(void **state)
 {
+	const struct damage_case *c = *state;
 	struct cache *cache;
 	struct digest digest;
 	char command[256];
 	size_t saved;
 
-	(void)state;
 	test_observer_init(&observer);
 	cache = open_cache(1 << 30);
 	resolve_once(cache, &digest);
 	saved = count_saved();
 	(void)snprintf(command, sizeof command,
-		"for f in %s/cache/blobs/sha256/*; do chmod u+w $f; "
-		"dd if=/dev/urandom of=$f bs=512 count=30 conv=notrunc 2>/dev/null; done",
-		engine.dir);
+		"for f in %s/cache/blobs/sha256/*; do chmod u+w $f; %s; done", engine.dir,
+		c->command);
 	assert_int_equal(system(command), 0);
 	resolve_once(cache, &digest);
 	assert_int_equal(count_saved(), saved + 1);
@@ -664,7 +675,8 @@ int main(void)
 	add("an image is saved once", saves_once, NULL);
 	add("more images than may be open", opens_many, NULL);
 	add("a cache keeps archives", keeps_archive, NULL);
-	add("a damaged archive in the cache", replaces_damaged_archive, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(damage_cases); i++)
+		add(damage_cases[i].name, replaces_damaged_archive, &damage_cases[i]);
 	add("a cache without room", goes_without_room, NULL);
 	add("an image that is listed no more", asks_before_it_serves, NULL);
 	add("nobody is there", nobody_is_there, NULL);
