@@ -106,7 +106,7 @@ struct source_ops {
 	/* is_local: the stored blob, readable at any offset; the caller unrefs it.  Only regular
 	 * files inside the source are opened.  NULL otherwise. */
 	int (*open_reader)(struct source *source, const struct digest *digest, struct reader **ret,
-		struct error *err);
+		struct cancel *cancel, struct error *err);
 	/* V1: the stored bytes of a layer by its id, whose digest nobody knows yet.  As open_blob.
 	 * A local source remembers by finished reading what the digest is: open_reader() then finds
 	 * it.  NULL: layers have digests. */

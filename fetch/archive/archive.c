@@ -399,11 +399,11 @@ static int open_known(struct archive *archive, const struct digest *digest, stru
 	return rc ? rc : archive_blob_open(archive, digest, ret, err);
 }
 
-static int open_reader(
-	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+static int open_reader(struct source *source, const struct digest *digest, struct reader **ret,
+	struct cancel *cancel, struct error *err)
 {
 	struct archive *archive = archive_of(source);
-	int rc = open_known(archive, digest, ret, NULL, err);
+	int rc = open_known(archive, digest, ret, cancel, err);
 
 	return rc ? prefix(archive, rc, err) : 0;
 }

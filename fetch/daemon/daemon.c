@@ -135,13 +135,13 @@ static int manifest(struct source *source, const char *repository, const struct 
 	return rc;
 }
 
-static int open_reader(
-	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+static int open_reader(struct source *source, const struct digest *digest, struct reader **ret,
+	struct cancel *cancel, struct error *err)
 {
 	struct daemon *daemon = daemon_of(source);
 	struct daemon_image *images[DAEMON_OPEN_MAX];
 	size_t count = 1;
-	int rc = daemon_image_get_by_blob(daemon, digest, &images[0], NULL, err);
+	int rc = daemon_image_get_by_blob(daemon, digest, &images[0], cancel, err);
 
 	if (rc == -ENOENT)
 		count = daemon_images_get_v1(daemon, images, ARRAY_SIZE(images));
@@ -153,7 +153,7 @@ static int open_reader(
 		struct source *inner = images[i]->inner;
 
 		if (rc == -ENOENT)
-			rc = inner->ops->open_reader(inner, digest, ret, err);
+			rc = inner->ops->open_reader(inner, digest, ret, cancel, err);
 		daemon_image_put(daemon, images[i]);
 	}
 	return rc;
@@ -164,7 +164,7 @@ static int open_blob(struct source *source, const char *repository, const struct
 	struct error *err)
 {
 	CLEANUP(readerp) struct reader *reader = NULL;
-	int rc = open_reader(source, &blob->digest, &reader, err);
+	int rc = open_reader(source, &blob->digest, &reader, cancel, err);
 
 	(void)repository; /* images are common to all */
 	if (!rc)

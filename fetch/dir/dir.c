@@ -194,12 +194,13 @@ static int manifest(struct source *source, const char *repository, const struct 
 	return 0;
 }
 
-static int open_reader(
-	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+static int open_reader(struct source *source, const struct digest *digest, struct reader **ret,
+	struct cancel *cancel, struct error *err)
 {
 	struct dir_source *dir = dir_source(source);
 	int rc = open_named(dir, digest, blob_suffixes, ret, err);
 
+	(void)cancel; /* nothing is waited for */
 	return rc ? prefix(dir, rc, err) : 0;
 }
 
@@ -208,7 +209,7 @@ static int open_blob(struct source *source, const char *repository, const struct
 	struct error *err)
 {
 	CLEANUP(readerp) struct reader *reader = NULL;
-	int rc = open_reader(source, &blob->digest, &reader, err);
+	int rc = open_reader(source, &blob->digest, &reader, cancel, err);
 
 	(void)repository;
 	if (!rc)

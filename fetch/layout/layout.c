@@ -318,9 +318,10 @@ static int open_blob(struct source *source, const char *repository, const struct
 	return rc;
 }
 
-static int open_reader(
-	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+static int open_reader(struct source *source, const struct digest *digest, struct reader **ret,
+	struct cancel *cancel, struct error *err)
 {
+	(void)cancel; /* nothing is waited for */
 	return open_blob_file(layout_source(source), digest, ret, err);
 }
 

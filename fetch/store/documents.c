@@ -126,7 +126,7 @@ static int read_source(struct document *document, struct error *err)
 			&document->body, &document->type, request->cancel, err);
 	if (is_remote(request->store))
 		return read_stream(document, err);
-	rc = source->ops->open_reader(source, &request->blob->digest, &file, err);
+	rc = source->ops->open_reader(source, &request->blob->digest, &file, request->cancel, err);
 	return rc ? rc : read_file(document, file, err);
 }
 

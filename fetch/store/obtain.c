@@ -71,7 +71,7 @@ static int open_local(const struct request *request, struct reader **ret, struct
 	const struct descriptor *blob = request->blob;
 	CLEANUP(readerp) struct reader *found = NULL;
 	char text[DIGEST_TEXT_MAX];
-	int rc = source->ops->open_reader(source, &blob->digest, &found, err);
+	int rc = source->ops->open_reader(source, &blob->digest, &found, request->cancel, err);
 
 	if (rc)
 		return rc;

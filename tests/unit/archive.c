@@ -180,7 +180,7 @@ static void check_blob(struct source *source, const struct descriptor *blob)
 	uint64_t start;
 	char byte;
 
-	if (source->ops->open_reader(source, &blob->digest, &reader, &err))
+	if (source->ops->open_reader(source, &blob->digest, &reader, NULL, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(reader->size, blob->size);
 	buf_init(&body, (size_t)1 << 20);
@@ -410,7 +410,7 @@ static void finds_by_digest(void **state)
 		"[" BROKEN("") "," IMAGE(TAGS(
 			"\"a:1\"")) ",{\"Config\":\"c2.json\",\"Layers\":[\"a.tar.gz\",\"a.tar\"]}]");
 	source = open_archive(place_open(&place, true, &observer));
-	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL, NULL), 0);
 	assert_int_equal(reader->size, sizeof empty_gzip);
 	source_free(source);
 
@@ -421,7 +421,7 @@ static void finds_by_digest(void **state)
 	buf_init(&body, DOCUMENT_MAX);
 	assert_int_equal(
 		source->ops->manifest(source, "", &none, &body, NULL, NULL, NULL), -ENOENT);
-	assert_int_equal(source->ops->open_reader(source, &none, &reader, NULL), -ENOENT);
+	assert_int_equal(source->ops->open_reader(source, &none, &reader, NULL, NULL), -ENOENT);
 	buf_release(&body);
 	source_free(source);
 	place_drop(&place);
@@ -449,6 +449,8 @@ static void gives_the_last(void **state)
 static void can_be_cancelled(void **state)
 {
 	CLEANUP(descriptor_release) struct descriptor found = { 0 };
+	CLEANUP(readerp) struct reader *reader = NULL;
+	struct digest digest = digest_text(GZIP_DIGEST);
 	struct source *source;
 	struct cancel cancel;
 	struct place place;
@@ -460,6 +462,7 @@ static void can_be_cancelled(void **state)
 	cancel_init(&cancel);
 	cancel_set(&cancel);
 	assert_int_equal(source->ops->resolve(source, "a", "1", &found, &cancel, NULL), -EINTR);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, &cancel, NULL), -EINTR);
 	assert_int_equal(source->ops->resolve(source, "a", "1", &found, NULL, NULL), 0);
 	cancel_release(&cancel);
 	source_free(source);
@@ -827,10 +830,11 @@ static void remembers_v1_layers(void **state)
 	place_put(&place, A "/layer.tar", empty_tar, c->len);
 	place_link(&place, B "/layer.tar", "../" A "/layer.tar");
 	source = open_archive(place_open(&place, true, &observer));
-	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL), -ENOENT);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL, NULL), -ENOENT);
 	assert_int_equal(source->ops->open_layer(source, "", B, &stream, NULL, NULL), 0);
 	do {
-		assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL), -ENOENT);
+		assert_int_equal(
+			source->ops->open_reader(source, &digest, &reader, NULL, NULL), -ENOENT);
 		n = stream->ops->read(stream, bytes, sizeof bytes, NULL);
 		assert_true(n >= 0);
 		total += (size_t)n;
@@ -838,7 +842,7 @@ static void remembers_v1_layers(void **state)
 	assert_int_equal(stream->ops->read(stream, bytes, sizeof bytes, NULL), 0);
 	stream->ops->free(stream);
 	assert_int_equal(total, c->len);
-	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL, NULL), 0);
 	assert_int_equal(reader->size, c->len);
 	source_free(source);
 	place_drop(&place);
@@ -972,7 +976,7 @@ static void check_v1_layer(struct source *source)
 	while (stream->ops->read(stream, bytes, sizeof bytes, NULL) > 0)
 		;
 	stream->ops->free(stream);
-	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL, NULL), 0);
 	assert_int_equal(reader->size, 10240);
 }
 

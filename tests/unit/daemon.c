@@ -202,7 +202,7 @@ static void check_layer(struct source *source, unsigned number)
 	struct error err;
 	ssize_t n;
 
-	if (source->ops->open_reader(source, &layer, &reader, &err))
+	if (source->ops->open_reader(source, &layer, &reader, NULL, &err))
 		fail_msg("%s", err.text);
 	n = reader_read(reader, bytes, sizeof bytes, 0, &err);
 	assert_true(n > 0);
@@ -304,7 +304,7 @@ static void knows_what_is_not_there(void **state)
 	buf_init(&body, 100);
 	assert_int_equal(
 		source->ops->resolve(source, "demo/0", "2.0", &found, NULL, &err), -ENOENT);
-	assert_int_equal(source->ops->open_reader(source, &digest, &reader, &err), -ENOENT);
+	assert_int_equal(source->ops->open_reader(source, &digest, &reader, NULL, &err), -ENOENT);
 	assert_int_equal(
 		source->ops->manifest(source, "x", &digest, &body, NULL, NULL, &err), -ENOENT);
 	assert_int_equal(source->ops->open_layer(source, "x", "..", &stream, NULL, &err), -ENOENT);
@@ -347,6 +347,18 @@ struct resolver {
 	int rc;
 };
 
+/* Opens the first one's layer, whose archive is closed by then. */
+static void *open_and_tell(void *context)
+{
+	struct resolver *resolver = context;
+	const struct digest layer = digest_from(engine.layers[0]);
+	CLEANUP(readerp) struct reader *reader = NULL;
+
+	resolver->rc = resolver->source->ops->open_reader(
+		resolver->source, &layer, &reader, &resolver->cancel, NULL);
+	return NULL;
+}
+
 static void *resolve_and_tell(void *context)
 {
 	struct resolver *resolver = context;
@@ -357,22 +369,36 @@ static void *resolve_and_tell(void *context)
 	return NULL;
 }
 
+static void interrupt(struct resolver *resolver, void *(*ask)(void *))
+{
+	uint64_t requests = observer.base.counters.http_requests;
+	pthread_t thread;
+
+	set_fault("hang");
+	cancel_init(&resolver->cancel);
+	assert_int_equal(pthread_create(&thread, NULL, ask, resolver), 0);
+	while (observer.base.counters.http_requests == requests)
+		usleep(1000);
+	cancel_set(&resolver->cancel);
+	(void)pthread_join(thread, NULL);
+	set_fault(NULL);
+	assert_int_equal(resolver->rc, -EINTR);
+	cancel_release(&resolver->cancel);
+}
+
 static void is_interrupted(void **state)
 {
 	struct resolver resolver = { .source = open_source(NULL) };
-	pthread_t thread;
 
 	(void)state;
-	set_fault("hang");
-	cancel_init(&resolver.cancel);
-	assert_int_equal(pthread_create(&thread, NULL, resolve_and_tell, &resolver), 0);
-	while (observer.base.counters.http_requests == 0)
-		usleep(1000);
-	cancel_set(&resolver.cancel);
-	(void)pthread_join(thread, NULL);
-	set_fault(NULL);
-	assert_int_equal(resolver.rc, -EINTR);
-	cancel_release(&resolver.cancel);
+	interrupt(&resolver, resolve_and_tell);
+	for (unsigned i = 0; i < IMAGES; i++) {
+		struct descriptor found = { .media_type = NULL };
+
+		assert_int_equal(resolve_number(resolver.source, i, &found, NULL, NULL), 0);
+		descriptor_release(&found);
+	}
+	interrupt(&resolver, open_and_tell);
 	source_free(resolver.source);
 }
 

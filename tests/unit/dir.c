@@ -102,7 +102,7 @@ static void check_blob(struct source *source, const char *hex, const char *text)
 	char bytes[16] = "";
 	uint64_t start;
 
-	assert_int_equal(source->ops->open_reader(source, &blob.digest, &reader, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &blob.digest, &reader, NULL, NULL), 0);
 	assert_int_equal(reader->size, blob.size);
 	assert_int_equal(
 		source->ops->open_blob(source, "", &blob, 1, &stream, &start, NULL, NULL), 0);
@@ -187,7 +187,8 @@ static void finds_files(void **state)
 		check_manifest(source, WORLD_HEX, "a child");
 		check_manifest(source, HELLO_HEX, "hello");
 		check_manifest(source, EMPTY_HEX, "ENOENT");
-		assert_int_equal(source->ops->open_reader(source, &none, &reader, NULL), -ENOENT);
+		assert_int_equal(
+			source->ops->open_reader(source, &none, &reader, NULL, NULL), -ENOENT);
 		source_free(source);
 	}
 	place_drop(&place);
@@ -330,7 +331,7 @@ static void reads_fixture(void **state)
 	/* sha256sum and wc -c of manifest.json, which is not signed */
 	check_resolves(
 		source, "60d33094384076b03e86bbe8ecf533844f86339dc3c5030501ae4c91d271de8b", 5092);
-	assert_int_equal(source->ops->open_reader(source, &layer, &reader, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &layer, &reader, NULL, NULL), 0);
 	assert_int_equal(reader->size, 190);
 	source_free(source);
 }

@@ -375,7 +375,7 @@ static void file_row(void **state)
 		struct reader *blob = NULL;
 
 		assert_int_equal(
-			source->ops->open_reader(source, &digest, &blob, NULL), c->blob_rc);
+			source->ops->open_reader(source, &digest, &blob, NULL, NULL), c->blob_rc);
 		reader_unref(blob);
 	}
 	source_free(source);
@@ -409,7 +409,7 @@ static void link_row(void **state)
 	assert_int_equal(rename(in_place(&place, c->directory), moved), 0);
 	assert_int_equal(symlink(c->target, in_place(&place, c->directory)), 0);
 	source = open_layout(place.dir);
-	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), c->rc);
+	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL, NULL), c->rc);
 	source_free(source);
 	drop(&place);
 }
@@ -533,7 +533,7 @@ static void an_archive_is_read_in_place(void **state)
 	source = open_layout(path);
 	assert_int_equal(read_manifest(source, HELLO, NULL), 0);
 	assert_int_equal(read_manifest(source, EMPTY, NULL), -ENOENT);
-	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL), 0);
+	assert_int_equal(source->ops->open_reader(source, &digest, &blob, NULL, NULL), 0);
 	assert_int_equal(reader_read(blob, bytes, sizeof bytes, 1, NULL), 4);
 	assert_memory_equal(bytes, "ello", 4);
 	assert_int_equal(reader_stat(blob, &of_blob, NULL), 0);

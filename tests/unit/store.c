@@ -273,11 +273,12 @@ static int fake_resolve(struct source *source, const char *repository, const cha
 	return descriptor_copy(ret, &fake->blob, err);
 }
 
-static int fake_open_reader(
-	struct source *source, const struct digest *digest, struct reader **ret, struct error *err)
+static int fake_open_reader(struct source *source, const struct digest *digest, struct reader **ret,
+	struct cancel *cancel, struct error *err)
 {
 	struct fake *fake = fake_of(source);
 
+	(void)cancel;
 	fake->opens++;
 	if (!digest_equal(digest, &fake->blob.digest))
 		return error_set(err, ENOENT, "no such blob");
