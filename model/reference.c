@@ -247,6 +247,22 @@ static int take_tag(struct reference *reference, char *text, struct error *err)
 	return 0;
 }
 
+size_t name_split(const char *text, size_t len, const char **ret_tag)
+{
+	const char *slash = memrchr(text, '/', len);
+	const char *last = slash ? slash + 1 : text;
+	const char *colon = memrchr(last, ':', len - (size_t)(last - text));
+
+	*ret_tag = colon ? colon + 1 : NULL;
+	return colon ? (size_t)(colon - text) : len;
+}
+
+bool name_has_components(const char *repository, size_t len)
+{
+	return len && repository[0] != '/' && repository[len - 1] != '/' &&
+	       !memmem(repository, len, "//", 2);
+}
+
 static int check_repository(const char *text, struct error *err)
 {
 	if (strlen(text) > REPOSITORY_MAX)

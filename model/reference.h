@@ -23,6 +23,12 @@ enum {
 bool repository_component_is_valid(const char *text, size_t len);
 bool repository_is_valid(const char *text); /* components joined by '/' */
 bool tag_is_valid(const char *text);
+/* Names as they stand in archives and layouts, whatever they are made of.  A tag begins behind the
+ * last ':', if that is behind the last '/' (else it belongs to a port).  Returns how long the
+ * repository is; *ret_tag is what follows, up to len, or NULL. */
+size_t name_split(const char *text, size_t len, const char **ret_tag);
+/* Can each component be a directory?  Empty ones would make two repositories one. */
+bool name_has_components(const char *repository, size_t len);
 /* Does the first component name a host: has '.' or ':' or is "localhost". */
 bool reference_is_host(const char *text, size_t len);
 

@@ -16,6 +16,7 @@
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "model/reference.h"
 
 static struct archive *archive_of(struct source *source)
 {
@@ -73,20 +74,13 @@ void archive_image_release(struct archive_image *image)
 	*image = (struct archive_image){ 0 };
 }
 
-/* Components that could not be directories would make two repositories one. */
-static bool has_empty_component(const char *repository, size_t len)
-{
-	return !len || repository[0] == '/' || repository[len - 1] == '/' ||
-	       memmem(repository, len, "//", 2);
-}
-
 int archive_add_name(struct archive *archive, const char *repository, size_t repository_len,
 	const char *tag, size_t image, struct error *err)
 {
 	struct archive_name name = { .image = image };
 	struct archive_name *names;
 
-	if (!*tag || has_empty_component(repository, repository_len)) {
+	if (!*tag || !name_has_components(repository, repository_len)) {
 		observer_log(archive->observer, LOG_LEVEL_WARNING, "%s: '%.*s:%s' is no name",
 			bundle_name(archive->bundle), (int)repository_len, repository, tag);
 		return 0;

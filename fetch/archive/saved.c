@@ -21,6 +21,7 @@
 #include "model/cleanup.h"
 #include "model/image.h"
 #include "model/json.h"
+#include "model/reference.h"
 
 #define DEFAULT_TAG "latest"
 
@@ -123,14 +124,12 @@ static int parse_sources(struct archive_image *image, struct json_object *object
 	return 0;
 }
 
-/* The last ':' behind the last '/' ends the repository; before that it belongs to a port. */
 static int add_name(struct archive *archive, const char *name, size_t image, struct error *err)
 {
-	const char *slash = strrchr(name, '/');
-	const char *colon = strrchr(slash ? slash : name, ':');
+	const char *tag;
+	size_t repository_len = name_split(name, strlen(name), &tag);
 
-	return archive_add_name(archive, name, colon ? (size_t)(colon - name) : strlen(name),
-		colon ? colon + 1 : DEFAULT_TAG, image, err);
+	return archive_add_name(archive, name, repository_len, tag ? tag : DEFAULT_TAG, image, err);
 }
 
 static int parse_image(struct archive *archive, struct json_object *object, struct error *err)

@@ -14,6 +14,7 @@
 #include "fetch/daemon/internal.h"
 #include "model/cleanup.h"
 #include "model/json.h"
+#include "model/reference.h"
 
 void daemon_names_release(struct daemon_names *names)
 {
@@ -25,21 +26,14 @@ void daemon_names_release(struct daemon_names *names)
 	*names = (struct daemon_names){ NULL, 0 };
 }
 
-/* Components that could not be directories would make two repositories one. */
-static bool repository_is_possible(const char *text, size_t len)
-{
-	return len && text[0] != '<' && text[0] != '/' && text[len - 1] != '/' &&
-	       !memmem(text, len, "//", 2);
-}
-
 static int add(
 	struct daemon_names *names, const char *text, const struct digest *id, struct error *err)
 {
-	const char *colon = strrchr(text, ':');
+	const char *tag;
+	size_t repository_len = name_split(text, strlen(text), &tag);
 	struct daemon_name *items;
 
-	if (!colon || strchr(colon, '/') || !colon[1] ||
-		!repository_is_possible(text, (size_t)(colon - text)))
+	if (!tag || !*tag || *text == '<' || !name_has_components(text, repository_len))
 		return 0;
 	if (names->count >= LIST_NAMES_MAX)
 		return error_set(err, EFBIG, "more than %d names in one list", LIST_NAMES_MAX);
@@ -51,8 +45,7 @@ static int add(
 		return error_set(err, ENOMEM, "out of memory");
 	names->items = items;
 	items += names->count++;
-	*items = (struct daemon_name){ strndup(text, (size_t)(colon - text)), strdup(colon + 1),
-		*id };
+	*items = (struct daemon_name){ strndup(text, repository_len), strdup(tag), *id };
 	return items->repository && items->tag ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 

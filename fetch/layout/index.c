@@ -16,6 +16,7 @@
 #include "model/cleanup.h"
 #include "model/image.h"
 #include "model/json.h"
+#include "model/reference.h"
 
 /* OCI image-spec annotations.md; containerd's own. */
 #define REF_NAME    "org.opencontainers.image.ref.name"
@@ -59,29 +60,20 @@ static size_t name_len(const char *name)
 	return at && !digest_parse(&digest, at + 1, NULL) ? (size_t)(at - name) : strlen(name);
 }
 
-/* Components that could not be directories would make two repositories one. */
-static bool has_empty_component(const char *repository, size_t len)
-{
-	return !len || repository[0] == '/' || repository[len - 1] == '/' ||
-	       memmem(repository, len, "//", 2);
-}
-
 /* REPOSITORY[:TAG][@DIGEST] in two.  False when there are no two in it. */
 static bool split_name(const char *name, const char *default_tag, char **ret_repository,
 	char **ret_tag, struct error *err, int *rc)
 {
 	size_t len = name_len(name);
-	const char *slash = memrchr(name, '/', len);
-	const char *last = slash ? slash + 1 : name;
-	const char *colon = memchr(last, ':', len - (size_t)(last - name));
-	size_t repository_len = colon ? (size_t)(colon - name) : len;
-	size_t tag_len = colon ? len - repository_len - 1 : strlen(default_tag);
+	const char *tag;
+	size_t repository_len = name_split(name, len, &tag);
+	size_t tag_len = tag ? len - repository_len - 1 : strlen(default_tag);
 
 	*rc = 0;
-	if (!tag_len || has_empty_component(name, repository_len))
+	if (!tag_len || !name_has_components(name, repository_len))
 		return false;
 	*ret_repository = strndup(name, repository_len);
-	*ret_tag = strndup(colon ? colon + 1 : default_tag, tag_len);
+	*ret_tag = strndup(tag ? tag : default_tag, tag_len);
 	if (!*ret_repository || !*ret_tag)
 		*rc = error_set(err, ENOMEM, "out of memory");
 	return true;

@@ -218,9 +218,46 @@ static void a_file_as_a_repository(void **state)
 	}
 }
 
+static void a_name_in_two(void **state)
+{
+	static const struct {
+		const char *name, *repository, *tag; /* NULL: none */
+		bool has_components;
+	} cases[] = {
+		{ "a", "a", NULL, true },
+		{ "a:1", "a", "1", true },
+		{ "a/b:1", "a/b", "1", true },
+		{ "host:5000/a", "host:5000/a", NULL, true },
+		{ "host:5000/a:1", "host:5000/a", "1", true },
+		{ "a:b:1", "a:b", "1", true },
+		{ "a:", "a", "", true },
+		{ "", "", NULL, false },
+		{ ":1", "", "1", false },
+		{ "/a", "/a", NULL, false },
+		{ "a/:1", "a/", "1", false },
+		{ "a//b:1", "a//b", "1", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *name = cases[i].name, *tag;
+		size_t len = name_split(name, strlen(name), &tag);
+
+		assert_int_equal(len, strlen(cases[i].repository));
+		assert_true(!tag == !cases[i].tag);
+		if (tag)
+			assert_string_equal(tag, cases[i].tag);
+		assert_int_equal(name_has_components(name, len), cases[i].has_components);
+	}
+	/* Of which only a part is one. */
+	const char *tag;
+	assert_int_equal(name_split("a/b:1", 3, &tag), 3);
+	assert_null(tag);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(name_cases) + 3];
+	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(name_cases) + 4];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parse_cases); i++)
@@ -236,5 +273,6 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(judges_parts_of_text);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_familiar_name);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_file_as_a_repository);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_name_in_two);
 	return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }
