@@ -96,14 +96,19 @@ int archive_add_name(struct archive *archive, const char *repository, size_t rep
 	return name.repository && name.tag ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
+static int compare_name(const struct archive_name *name, const char *repository, const char *tag)
+{
+	int order = strcmp(name->repository, repository);
+
+	return order ? order : strcmp(name->tag, tag);
+}
+
 /* Images have their numbers in order of appearance. */
 static int by_name(const void *a, const void *b)
 {
 	const struct archive_name *x = a, *y = b;
-	int order = strcmp(x->repository, y->repository);
+	int order = compare_name(x, y->repository, y->tag);
 
-	if (!order)
-		order = strcmp(x->tag, y->tag);
 	return order ? order : (x->image > y->image) - (x->image < y->image);
 }
 
@@ -117,10 +122,30 @@ static void sort_names(struct archive *archive)
 	for (size_t i = archive->name_count - 1; i-- > 0;) {
 		const struct archive_name *next = &names[i + 1];
 
-		names[i].is_lost = !strcmp(names[i].repository, next->repository) &&
-				   !strcmp(names[i].tag, next->tag) &&
+		names[i].is_lost = !compare_name(&names[i], next->repository, next->tag) &&
 				   (names[i].image != next->image || next->is_lost);
 	}
+}
+
+/* The first name that does not come before this one; those of a repository follow its tag "". */
+static size_t first_name(const struct archive *archive, const char *repository, const char *tag)
+{
+	size_t low = 0, high = archive->name_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_name(&archive->names[middle], repository, tag) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool is_in_repository(const struct archive *archive, size_t i, const char *repository)
+{
+	return i < archive->name_count && !strcmp(archive->names[i].repository, repository);
 }
 
 static bool has_nameless(const struct archive *archive)
@@ -267,10 +292,7 @@ static bool has_repository(const struct archive *archive, const char *repository
 {
 	if (!*repository)
 		return archive->base.is_single_repository || has_nameless(archive);
-	for (size_t i = 0; i < archive->name_count; i++)
-		if (!strcmp(archive->names[i].repository, repository))
-			return true;
-	return false;
+	return is_in_repository(archive, first_name(archive, repository, ""), repository);
 }
 
 static int tags(struct source *source, const char *repository, struct name_list *ret,
@@ -283,9 +305,9 @@ static int tags(struct source *source, const char *repository, struct name_list 
 	(void)cancel;
 	if (!has_repository(archive, repository))
 		return no_repository(archive, repository, err);
-	for (size_t i = 0; !rc && i < archive->name_count; i++)
-		if (!strcmp(archive->names[i].repository, repository))
-			rc = name_list_add(&list, archive->names[i].tag, err);
+	for (size_t i = first_name(archive, repository, "");
+		!rc && is_in_repository(archive, i, repository); i++)
+		rc = name_list_add(&list, archive->names[i].tag, err);
 	return give_list(&list, ret, rc);
 }
 
@@ -317,8 +339,9 @@ static int untagged(struct source *source, const char *repository, struct name_l
 
 	if (!has_repository(archive, repository))
 		return no_repository(archive, repository, err);
-	for (size_t i = 0; !rc && i < archive->name_count; i++)
-		if (archive->names[i].is_lost && !strcmp(archive->names[i].repository, repository))
+	for (size_t i = first_name(archive, repository, "");
+		!rc && is_in_repository(archive, i, repository); i++)
+		if (archive->names[i].is_lost)
 			rc = add_untagged(archive, archive->names[i].image, &list, cancel, err);
 	for (size_t i = 0; !rc && !*repository && i < archive->image_count; i++)
 		if (!archive->images[i].has_name)
@@ -329,11 +352,12 @@ static int untagged(struct source *source, const char *repository, struct name_l
 static const struct archive_name *find_name(
 	const struct archive *archive, const char *repository, const char *tag)
 {
-	for (size_t i = 0; i < archive->name_count; i++) {
+	for (size_t i = first_name(archive, repository, tag); i < archive->name_count; i++) {
 		const struct archive_name *name = &archive->names[i];
 
-		if (!name->is_lost && !strcmp(name->tag, tag) &&
-			!strcmp(name->repository, repository))
+		if (compare_name(name, repository, tag))
+			break;
+		if (!name->is_lost)
 			return name;
 	}
 	return NULL;
