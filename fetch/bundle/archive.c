@@ -228,7 +228,7 @@ static int open_compressed(
 		return rc;
 	tell_dropped(job, idx.layer->dropped);
 	archive->tree = idx.layer->tree; /* the stream keeps what it is in */
-	return spans_open(&archive->plain, job->archive, &idx, job->observer, err);
+	return spans_open(&archive->plain, job, &idx, err);
 }
 
 /* --- opening --- */

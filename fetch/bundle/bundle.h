@@ -15,6 +15,9 @@
  * regular files inside it are opened; a symlink is followed if it leads to another file inside it
  * (as archives unpacked by hand have them), never out of it.
  *
+ * What is kept of a compressed archive in the cache and proves to be damaged when it is read is
+ * dropped (-EBADMSG); the next bundle makes it anew.
+ *
  * Thread-safe.  Errors: -ENOENT, -EIO (malformed, or no regular file), -EFBIG.
  */
 #ifndef FETCH_BUNDLE_BUNDLE_H
@@ -33,8 +36,9 @@ enum {
 	BUNDLE_SPANS_MAX = 4,         /* decoded spans kept of a compressed archive */
 };
 
-/* path is a directory or an archive.  cache may be NULL: then a compressed archive is indexed
- * anew by each mount.  observer and cancel may be NULL, too. */
+/* path is a directory or an archive.  The cache is borrowed for as long as anybody reads; it may be
+ * NULL: then a compressed archive is indexed anew by each mount.  observer and cancel may be NULL,
+ * too. */
 int bundle_open(struct bundle **ret, const char *path, struct cache *cache,
 	struct observer *observer, struct cancel *cancel, struct error *err);
 /* The same for an archive that is open already; the reader is referenced.  name is for

@@ -94,6 +94,12 @@ static int find_kept(
 	return rc ? rc : open_kept(ret, job->cache, &archive.digest);
 }
 
+void compressed_forget(struct cache *cache, const struct layer *layer)
+{
+	cache_drop(cache, CACHE_SPOOL, &layer->digest);
+	cache_drop(cache, CACHE_INDEX, &layer->digest);
+}
+
 /* --- what is to be kept --- */
 
 static void drop_writer(struct cache_writer **writer)

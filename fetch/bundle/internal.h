@@ -54,10 +54,12 @@ struct archive_index {
 #define ARCHIVE_INDEX_NONE ((struct archive_index){ NULL, -1 })
 int compressed_index(struct archive_index *ret, const struct archive_job *job, struct error *err);
 void archive_index_release(struct archive_index *idx);
+/* A span proved to be damaged: the next one to open the archive makes index and spool anew. */
+void compressed_forget(struct cache *cache, const struct layer *layer);
 
-/* The plain stream.  Takes what is in the index, even on failure; references stored. */
-int spans_open(struct reader **ret, struct reader *stored, struct archive_index *idx,
-	struct observer *observer, struct error *err);
+/* The plain stream.  Takes what is in the index, even on failure; references the archive. */
+int spans_open(struct reader **ret, const struct archive_job *job, struct archive_index *idx,
+	struct error *err);
 
 /* A path being walked: the target of each link takes its place. */
 struct steps {

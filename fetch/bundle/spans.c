@@ -12,6 +12,7 @@
  */
 #include "fetch/bundle/internal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ struct spans {
 	struct reader base;
 	struct reader *stored;
 	struct archive_index idx;
+	struct cache *cache;       /* may be NULL */
 	struct observer *observer; /* may be NULL */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a slot became ready, or free */
@@ -66,6 +68,7 @@ static struct slot *choose(struct spans *spans, uint32_t span)
 static int decode(struct spans *spans, struct slot *slot, uint32_t span, struct error *err)
 {
 	const struct layer *layer = spans->idx.layer;
+	int rc;
 
 	free(slot->plain);
 	slot->plain = malloc(layer->spans[span].plain_len);
@@ -73,7 +76,10 @@ static int decode(struct spans *spans, struct slot *slot, uint32_t span, struct 
 		return error_set(err, ENOMEM, "out of memory");
 	if (spans->observer)
 		observer_count(spans->observer, spans_decoded, 1);
-	return layer_decode_span(layer, span, spans->stored, spans->idx.spool_fd, slot->plain, err);
+	rc = layer_decode_span(layer, span, spans->stored, spans->idx.spool_fd, slot->plain, err);
+	if (rc == -EBADMSG && spans->cache)
+		compressed_forget(spans->cache, layer);
+	return rc;
 }
 
 static void slot_put(struct spans *spans, struct slot *slot)
@@ -160,8 +166,8 @@ static void spans_free(struct reader *base)
 
 static const struct reader_ops spans_ops = { spans_read, spans_stat, spans_free };
 
-int spans_open(struct reader **ret, struct reader *stored, struct archive_index *idx,
-	struct observer *observer, struct error *err)
+int spans_open(struct reader **ret, const struct archive_job *job, struct archive_index *idx,
+	struct error *err)
 {
 	CLEANUP(archive_index_release) struct archive_index own = *idx;
 	struct spans *spans = calloc(1, sizeof *spans);
@@ -170,10 +176,11 @@ int spans_open(struct reader **ret, struct reader *stored, struct archive_index 
 	if (!spans)
 		return error_set(err, ENOMEM, "out of memory");
 	reader_init(&spans->base, &spans_ops, own.layer->plain_size);
-	spans->stored = reader_ref(stored);
+	spans->stored = reader_ref(job->archive);
 	spans->idx = own;
 	own = ARCHIVE_INDEX_NONE;
-	spans->observer = observer;
+	spans->cache = job->cache;
+	spans->observer = job->observer;
 	(void)pthread_mutex_init(&spans->lock, NULL);   /* cannot fail with */
 	(void)pthread_cond_init(&spans->changed, NULL); /* default attributes */
 	*ret = &spans->base;

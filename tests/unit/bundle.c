@@ -635,6 +635,38 @@ static const struct kept_case {
 	{ "zstd is indexed once", "tar -cf - -C tree . | zstd -q >archive", true },
 };
 
+/* Reads all of a file; 0 or the failure. */
+static int read_through(const char *path, struct cache *cache)
+{
+	CLEANUP(bundlep) struct bundle *bundle = open_bundle(in_work("archive"), cache);
+	CLEANUP(readerp) struct reader *reader = NULL;
+	struct digest digest;
+
+	assert_int_equal(bundle_file(bundle, path, &reader, NULL), 0);
+	return reader_digest(reader, DIGEST_SHA256, &digest, NULL, NULL);
+}
+
+/* What is damaged inside shows when it is read, and is gone by the next time. */
+static void a_damaged_copy_is_made_again(void **state)
+{
+	struct cache *cache;
+	uint64_t before;
+
+	(void)state;
+	run("rm -rf cache && tar -cf - -C tree . | zstd -q >archive");
+	cache = open_cache();
+	assert_int_equal(read_through("large", cache), 0);
+	run("for f in cache/spool/sha256/*; do chmod u+w $f; "
+	    "printf x | dd of=$f bs=1 seek=3000 conv=notrunc 2>/dev/null; done");
+	before = observer.counters.layers_indexed;
+	assert_int_equal(read_through("large", cache), -EBADMSG);
+	assert_int_equal(read_through("large", cache), 0);
+	assert_int_equal(observer.counters.layers_indexed, before + 1);
+	assert_int_equal(read_through("large", cache), 0);
+	assert_int_equal(observer.counters.layers_indexed, before + 1);
+	cache_close(cache);
+}
+
 static void kept_row(void **state)
 {
 	const struct kept_case *c = *state;
@@ -875,6 +907,7 @@ int main(void)
 		cmocka_unit_test(an_archive_cut_short_later_is_a_fault),
 		cmocka_unit_test(what_is_no_archive_is_remembered_too),
 		cmocka_unit_test(a_cache_that_cannot_be_written_is_no_hindrance),
+		cmocka_unit_test(a_damaged_copy_is_made_again),
 		cmocka_unit_test(a_damaged_span_is_told),
 		cmocka_unit_test(a_cancelled_pass_ends),
 		cmocka_unit_test(threads_share_spans),
