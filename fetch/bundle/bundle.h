@@ -33,7 +33,8 @@ struct observer;
 enum {
 	BUNDLE_MEMBERS_MAX = 1 << 20, /* members of one archive */
 	BUNDLE_LINKS_MAX = 8,         /* links followed for one name */
-	BUNDLE_SPANS_MAX = 4,         /* decoded spans kept of a compressed archive */
+	BUNDLE_SPANS_MIN = 4,         /* decoded spans kept of a compressed archive: */
+	BUNDLE_SPANS_MAX = 16,        /* one for each processor, within these bounds */
 };
 
 /* path is a directory or an archive.  The cache is borrowed for as long as anybody reads; it may be

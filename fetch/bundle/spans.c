@@ -9,12 +9,16 @@
  *
  * A span is in one slot at most, so nobody decodes what somebody else is at: who wants it waits
  * for its slot.  A slot that is being read, or decoded into, is not given to another span.
+ *
+ * Layers inside are indexed side by side, a piece of a span at a time, by as many threads as there
+ * are processors: with fewer slots than that each would throw out the span of the next.
  */
 #include "fetch/bundle/internal.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fetch/layer/layer.h"
 #include "fetch/observer.h"
@@ -38,7 +42,8 @@ struct spans {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a slot became ready, or free */
 	uint64_t uses;          /* under lock */
-	struct slot slots[BUNDLE_SPANS_MAX];
+	size_t slot_count;
+	struct slot slots[];
 };
 
 static struct spans *spans_of(struct reader *reader)
@@ -53,7 +58,7 @@ static struct slot *choose(struct spans *spans, uint32_t span)
 {
 	struct slot *oldest = NULL;
 
-	for (size_t i = 0; i < BUNDLE_SPANS_MAX; i++) {
+	for (size_t i = 0; i < spans->slot_count; i++) {
 		struct slot *slot = &spans->slots[i];
 
 		if (slot->state != SLOT_EMPTY && slot->span == span)
@@ -155,7 +160,7 @@ static void spans_free(struct reader *base)
 {
 	struct spans *spans = spans_of(base);
 
-	for (size_t i = 0; i < BUNDLE_SPANS_MAX; i++)
+	for (size_t i = 0; i < spans->slot_count; i++)
 		free(spans->slots[i].plain);
 	(void)pthread_cond_destroy(&spans->changed);
 	(void)pthread_mutex_destroy(&spans->lock);
@@ -166,11 +171,21 @@ static void spans_free(struct reader *base)
 
 static const struct reader_ops spans_ops = { spans_read, spans_stat, spans_free };
 
+static size_t count_slots(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (processors < BUNDLE_SPANS_MIN)
+		return BUNDLE_SPANS_MIN;
+	return processors < BUNDLE_SPANS_MAX ? (size_t)processors : BUNDLE_SPANS_MAX;
+}
+
 int spans_open(struct reader **ret, const struct archive_job *job, struct archive_index *idx,
 	struct error *err)
 {
 	CLEANUP(archive_index_release) struct archive_index own = *idx;
-	struct spans *spans = calloc(1, sizeof *spans);
+	size_t count = count_slots();
+	struct spans *spans = calloc(1, sizeof *spans + count * sizeof spans->slots[0]);
 
 	*idx = ARCHIVE_INDEX_NONE;
 	if (!spans)
@@ -179,6 +194,7 @@ int spans_open(struct reader **ret, const struct archive_job *job, struct archiv
 	spans->stored = reader_ref(job->archive);
 	spans->idx = own;
 	own = ARCHIVE_INDEX_NONE;
+	spans->slot_count = count;
 	spans->cache = job->cache;
 	spans->observer = job->observer;
 	(void)pthread_mutex_init(&spans->lock, NULL);   /* cannot fail with */
