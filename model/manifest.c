@@ -16,18 +16,17 @@
 #include "model/error.h"
 #include "model/json.h"
 
-/* Attestations of BuildKit and signatures of cosign lie in layers over an image config.  A layer
- * that does not say what it is may be a tar. */
-static bool has_tar_layers(const struct image *image)
+/* BuildKit's attestations and cosign's signatures lie in layers over an image config.  A type that
+ * nobody knows is another matter: that may be a layer of tomorrow. */
+static bool has_statements_only(const struct image *image)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
-		const char *type = image->layers[i].media_type;
-		enum media_role role = media_type_find(type)->role;
+		enum media_role role = media_type_find(image->layers[i].media_type)->role;
 
-		if (!type || !*type || role == ROLE_LAYER || role == ROLE_ENCRYPTED_LAYER)
-			return true;
+		if (role != ROLE_ATTESTATION && role != ROLE_SIGNATURE)
+			return false;
 	}
-	return false;
+	return image->layer_count;
 }
 
 /*
@@ -36,13 +35,13 @@ static bool has_tar_layers(const struct image *image)
  * early writers called the config's type application/octet-stream or nothing,
  * which Docker still takes for an image.
  *
- * An image config over layers that are no tars makes none either.
+ * An image config over statements about another image makes none either.
  */
 static bool is_artifact(const struct image *image)
 {
 	const char *type = image->config.media_type;
 
-	if (image->layer_count && !has_tar_layers(image))
+	if (has_statements_only(image))
 		return true;
 	if (media_type_find(type)->role == ROLE_CONFIG)
 		return false;

@@ -81,6 +81,11 @@ static const struct media_type media_types[] = {
 		NULL },
 	{ DOCKER "attestation.manifest.v1+json", ROLE_ATTESTATION, CODING_UNKNOWN, FAMILY_OTHER,
 		false, NULL },
+	/* cosign, specs/SIGNATURE_SPEC.md; its attestations are DSSE envelopes. */
+	{ "application/vnd.dev.cosign.simplesigning.v1+json", ROLE_SIGNATURE, CODING_UNKNOWN,
+		FAMILY_OTHER, false, NULL },
+	{ "application/vnd.dsse.envelope.v1+json", ROLE_SIGNATURE, CODING_UNKNOWN, FAMILY_OTHER,
+		false, NULL },
 };
 
 /* Spellings that are read and never written. */

@@ -28,6 +28,7 @@ enum media_role {
 	ROLE_ENCRYPTED_LAYER,
 	ROLE_EMPTY,       /* application/vnd.oci.empty.v1+json */
 	ROLE_ATTESTATION, /* in-toto, and the artifactType of BuildKit's attestation manifests */
+	ROLE_SIGNATURE,   /* what cosign stores as a layer */
 	ROLE_ARTIFACT_MANIFEST, /* of the OCI 1.1 release candidates; nobody here reads it */
 };
 

@@ -71,6 +71,10 @@ static const struct type_case {
 	{ ROOTFS "foreign.diff.tar.gzip", ROLE_LAYER, CODING_GZIP, true,
 		OCI "layer.nondistributable.v1.tar+gzip", ROOTFS "foreign.diff.tar.gzip" },
 	{ "application/vnd.in-toto+json", ROLE_ATTESTATION, CODING_UNKNOWN, false, NULL, NULL },
+	{ "application/vnd.dev.cosign.simplesigning.v1+json", ROLE_SIGNATURE, CODING_UNKNOWN, false,
+		NULL, NULL },
+	{ "application/vnd.dsse.envelope.v1+json", ROLE_SIGNATURE, CODING_UNKNOWN, false, NULL,
+		NULL },
 
 	/* The same by other spellings (RFC 6838, 4.2; RFC 9110, 8.3.1). */
 	{ "APPLICATION/vnd.OCI.Image.Layer.V1.Tar+GZIP", ROLE_LAYER, CODING_GZIP, false,
