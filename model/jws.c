@@ -131,6 +131,24 @@ static void format_release(struct format *format)
 	bytes_release(&format->tail);
 }
 
+static int parse_protected(struct format *ret, struct json_object *object, struct error *err)
+{
+	int rc;
+
+	if (!json_object_is_type(object, json_type_object))
+		return error_set(err, EIO, "'protected' is not an object");
+	rc = json_check_spelling(object, "formatLength", err);
+	if (!rc)
+		rc = json_check_spelling(object, "formatTail", err);
+	if (!rc)
+		rc = json_get_size(object, "formatLength", &ret->length, err);
+	if (!rc)
+		rc = get_bytes(&ret->tail, object, "formatTail", err);
+	if (!rc && ret->tail.len > SIGNATURE_TAIL_MAX)
+		rc = error_set(err, EIO, "'formatTail' of %zu bytes", ret->tail.len);
+	return rc;
+}
+
 static int parse_format(struct format *ret, struct json_object *signature, struct error *err)
 {
 	CLEANUP(bytes_release) struct bytes text = { 0 };
@@ -139,18 +157,12 @@ static int parse_format(struct format *ret, struct json_object *signature, struc
 
 	if (!json_object_is_type(signature, json_type_object))
 		return error_set(err, EIO, "not an object");
-	rc = get_bytes(&text, signature, "protected", err);
+	rc = json_check_spelling(signature, "protected", err);
+	if (!rc)
+		rc = get_bytes(&text, signature, "protected", err);
 	if (!rc)
 		rc = json_parse(&object, (const char *)text.data, text.len, err);
-	if (!rc && !json_object_is_type(object, json_type_object))
-		rc = error_set(err, EIO, "'protected' is not an object");
-	if (!rc)
-		rc = json_get_size(object, "formatLength", &ret->length, err);
-	if (!rc)
-		rc = get_bytes(&ret->tail, object, "formatTail", err);
-	if (!rc && ret->tail.len > SIGNATURE_TAIL_MAX)
-		rc = error_set(err, EIO, "'formatTail' of %zu bytes", ret->tail.len);
-	return rc;
+	return rc ? rc : parse_protected(ret, object, err);
 }
 
 /* What all signatures agree upon. */

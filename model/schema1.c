@@ -132,7 +132,9 @@ static int parse_link(
 
 	if (!json_object_is_type(item, json_type_object))
 		return error_set(err, EIO, "not an object");
-	rc = json_get_string(item, "v1Compatibility", &link->entry.json, err);
+	rc = json_check_spelling(item, "v1Compatibility", err);
+	if (!rc)
+		rc = json_get_string(item, "v1Compatibility", &link->entry.json, err);
 	if (rc)
 		return rc;
 	if (!link->entry.json)

@@ -195,6 +195,11 @@ static const struct changed_case {
 		"'x5c'" },
 
 	{ "no protected part", "\"protected\"", "\"none\"", SIGNATURE_MALFORMED, NULL },
+	{ "another protected part by case", "\"protected\"", "\"Protected\":\"\",\"protected\"",
+		SIGNATURE_MALFORMED, NULL },
+	{ "another length by case", PROTECTED,
+		"eyJmb3JtYXRMZW5ndGgiOjQ1LCJmb3JtYXRUYWlsIjoiZlEiLCJGb3JtYXRMZW5ndGgiOjQ0fQ",
+		SIGNATURE_MALFORMED, NULL },
 	{ "a protected number", "\"" PROTECTED "\"", "7", SIGNATURE_MALFORMED, NULL },
 	{ "a protected part of 1 mod 4", PROTECTED, PROTECTED "AAA", SIGNATURE_MALFORMED, NULL },
 	{ "a protected text", PROTECTED, "dGV4dA", SIGNATURE_MALFORMED, NULL },

@@ -221,6 +221,20 @@ static void falls_back_to_the_manifests_platform(void **state)
 	assert_string_equal(image.parsed.platform.architecture, "amd64");
 }
 
+/* Go takes the last one. */
+static void refuses_another_entry_by_case(void **state)
+{
+	static const char text[] = "{\"schemaVersion\":1,\"fsLayers\":[{\"blobSum\":\"" BLOB_1
+				   "\"}],\"history\":[{\"v1Compatibility\":\"{\\\"id\\\":\\\"" ID(
+					   "1") "\\\"}\",\"V1Compatibility\":\"{}\"}]}";
+	CLEANUP(image_release) struct image image = { 0 };
+	struct error err = { "" };
+
+	(void)state;
+	assert_int_equal(image_parse(&image, DOCUMENT_SCHEMA1, text, sizeof text - 1, &err), -EIO);
+	assert_non_null(strstr(err.text, "'V1Compatibility' for"));
+}
+
 /* Signatures in a spelling that nobody writes do not pass for none. */
 static void distrusts_odd_signatures(void **state)
 {
@@ -804,6 +818,7 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(fills_the_image),
 		cmocka_unit_test(falls_back_to_the_manifests_platform),
+		cmocka_unit_test(refuses_another_entry_by_case),
 		cmocka_unit_test(distrusts_odd_signatures),
 		cmocka_unit_test(bounds_layers),
 		cmocka_unit_test(upgrades_throwaways_alone),
