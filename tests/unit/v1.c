@@ -20,6 +20,7 @@
 #include "model/error.h"
 #include "model/gojson.h"
 #include "model/image.h"
+#include "model/json.h"
 #include "tests/unit/fixture.h"
 
 #define X8(digit) digit digit digit digit digit digit digit digit
@@ -301,6 +302,49 @@ static void saves(void **state)
 	v1_entries_free(entries, 2);
 }
 
+static void set_quoted(struct json_members *members, const char *name, const char *text,
+	char quotes[static DIGEST_TEXT_MAX + 2])
+{
+	int len = snprintf(quotes, DIGEST_TEXT_MAX + 2, "\"%s\"", text);
+
+	assert_int_equal(json_members_set(members, name, quotes, (size_t)len, NULL), 0);
+}
+
+/* What Docker 1.9 made of an image's JSON to name it: nobody asks for such an id any more, but the
+ * text is printed by what prints ours, and was written down by Docker. */
+static void prints_what_docker_1_9_hashed(void **state)
+{
+	static const char dir[] = "moby-v1-strongid/post1.9/";
+	static const char *const names[] = { "v1compatibility", "layer_id", "parent_id",
+		"expected_config", "expected_computed_id" };
+	CLEANUP(buf_release) struct buf sorted = { .max = DOCUMENT_MAX };
+	CLEANUP(json_members_release) struct json_members members = { 0 };
+	char *texts[ARRAY_SIZE(names)], found[DIGEST_TEXT_MAX];
+	char layer[DIGEST_TEXT_MAX + 2], parent[DIGEST_TEXT_MAX + 2];
+	struct digest id;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[128];
+
+		(void)snprintf(path, sizeof path, "%s%s", dir, names[i]);
+		texts[i] = fixture(path, NULL);
+		texts[i][strcspn(texts[i], "\n")] = '\0';
+	}
+	assert_int_equal(json_members_parse(&members, texts[0], strlen(texts[0]), NULL), 0);
+	json_members_remove(&members, "id");
+	json_members_remove(&members, "parent");
+	json_members_remove(&members, "Size");
+	set_quoted(&members, "layer_id", texts[1], layer);
+	set_quoted(&members, "parent_id", texts[2], parent);
+	assert_int_equal(go_write_members(&sorted, &members, NULL), 0);
+	assert_string_equal(sorted.data, texts[3]);
+	assert_int_equal(digest_of(&id, DIGEST_SHA256, sorted.data, sorted.len, NULL), 0);
+	assert_string_equal(digest_format(&id, found), texts[4]);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		free(texts[i]);
+}
+
 /* What a V1 registry serves; it has tabs, and a zone of its own. */
 static void reads_a_registrys_image(void **state)
 {
@@ -379,6 +423,7 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(refuses_layers_in_the_document),
 		cmocka_unit_test(saves_as_docker_does),
+		cmocka_unit_test(prints_what_docker_1_9_hashed),
 		cmocka_unit_test(reads_a_registrys_image),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(upgrade_cases) +
