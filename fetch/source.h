@@ -120,7 +120,7 @@ struct source_ops {
 		struct cancel *cancel, struct error *err);
 	/* May this identity read the blob through this repository?  0, or -EACCES, -ENOENT, ...
 	 * Asked before a cached blob is served.  NULL: always. */
-	int (*prove)(struct source *source, const char *repository, const struct digest *digest,
+	int (*prove)(struct source *source, const char *repository, const struct descriptor *blob,
 		struct cancel *cancel, struct error *err);
 	/* Names the repository and identity for the cache: who was allowed to read.  "" for local.
 	 */

@@ -115,7 +115,7 @@ static bool is_final(long status)
 	       (status >= 500 && status != 501);
 }
 
-int registry_prove(struct source *source, const char *repository, const struct digest *digest,
+int registry_prove(struct source *source, const char *repository, const struct descriptor *blob,
 	struct cancel *cancel, struct error *err)
 {
 	struct registry *registry = registry_of(source);
@@ -126,7 +126,7 @@ int registry_prove(struct source *source, const char *repository, const struct d
 
 	if (!repository_is_valid(repository))
 		return error_set(err, ENOENT, "not a repository");
-	prepare(&head, HTTP_HEAD, repository, digest);
+	prepare(&head, HTTP_HEAD, repository, &blob->digest);
 	head.call.no_redirects = true;
 	rc = registry_call(registry, &head.call, NULL, &transfer, cancel, err);
 	if (rc)
@@ -135,5 +135,6 @@ int registry_prove(struct source *source, const char *repository, const struct d
 	if (is_final(status) && status != 200)
 		rc = registry_refused(registry, &head.call, transfer, NULL, err);
 	http_close(transfer);
-	return is_final(status) ? rc : prove_by_get(registry, repository, digest, cancel, err);
+	return is_final(status) ? rc
+				: prove_by_get(registry, repository, &blob->digest, cancel, err);
 }

@@ -38,7 +38,7 @@ int registry_referrers(struct source *source, const char *repository, const stru
 int registry_open_blob(struct source *source, const char *repository, const struct descriptor *blob,
 	uint64_t offset, struct blob_stream **ret, uint64_t *ret_offset, struct cancel *cancel,
 	struct error *err);
-int registry_prove(struct source *source, const char *repository, const struct digest *digest,
+int registry_prove(struct source *source, const char *repository, const struct descriptor *blob,
 	struct cancel *cancel, struct error *err);
 
 /* link.c: the target of the first link with relation "next" in a Link header

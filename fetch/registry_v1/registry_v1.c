@@ -41,11 +41,17 @@ static int probe_repository(
 	return rc;
 }
 
-/* What the identity may list it may read: layers have no access rules of their own. */
-static int prove(struct source *source, const char *repository, const struct digest *digest,
+/* What the identity may list it may read: layers have no access rules of their own.  But which
+ * are in a repository shows by their ids; of a digest alone nobody here knows. */
+static int prove(struct source *source, const char *repository, const struct descriptor *blob,
 	struct cancel *cancel, struct error *err)
 {
-	(void)digest;
+	char text[DIGEST_TEXT_MAX];
+
+	if (!blob->layer_id)
+		return error_set(err, ENOENT, "%s: '%s': no layer is known to be %s",
+			registry_v1_of(source)->registry.name, repository,
+			digest_format(&blob->digest, text));
 	return v1_was_proven(registry_v1_of(source), repository)
 		       ? 0
 		       : probe_repository(source, repository, cancel, err);

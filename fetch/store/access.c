@@ -127,7 +127,7 @@ int access_prove(const struct request *request, struct error *err)
 		return error_set(err, ENETUNREACH,
 			"%s: offline, and it was never read through '%s'",
 			digest_format(digest, text), request->repository);
-	rc = source->ops->prove(source, request->repository, digest, request->cancel, err);
+	rc = source->ops->prove(source, request->repository, request->blob, request->cancel, err);
 	if (foreign_may_follow(request, rc) && access_was_proven(request))
 		return 0;
 	if (is_away(rc) && access_was_proven(request)) {

@@ -550,13 +550,13 @@ static const struct prove_case {
 static void proves(void **state)
 {
 	const struct prove_case *c = *state;
-	struct digest digest = digest_from(servers[c->mode].small_digest);
+	const struct descriptor blob = { .digest = digest_from(servers[c->mode].small_digest) };
 	struct source *source;
 	struct error err;
 
 	fault_rules(&servers[c->mode], c->rules);
 	source = open_source((struct opening){ .mode = c->mode, .entry = c->entry });
-	assert_int_equal(source->ops->prove(source, "app", &digest, NULL, &err), c->rc);
+	assert_int_equal(source->ops->prove(source, "app", &blob, NULL, &err), c->rc);
 	source_free(source);
 }
 

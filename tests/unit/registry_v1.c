@@ -469,18 +469,22 @@ static void logs_in(void **state)
 /* Within a minute one answer does for all. */
 static void proves(void **state)
 {
-	struct digest digest = { .algorithm = DIGEST_SHA256 };
+	const struct descriptor layer = { .digest = { .algorithm = DIGEST_SHA256 },
+		.layer_id = (char[]){ "an id" } };
+	const struct descriptor nameless = { .digest = layer.digest };
 	struct source *source;
 	uint64_t requests;
 
 	(void)state;
 	set_rules(MODE_OPEN, "[]");
 	source = open_mode(MODE_OPEN, NULL);
-	assert_int_equal(source->ops->prove(source, "app", &digest, NULL, NULL), 0);
+	assert_int_equal(source->ops->prove(source, "app", &layer, NULL, NULL), 0);
 	requests = observer.base.counters.http_requests;
-	assert_int_equal(source->ops->prove(source, "app", &digest, NULL, NULL), 0);
+	assert_int_equal(source->ops->prove(source, "app", &layer, NULL, NULL), 0);
 	assert_int_equal(observer.base.counters.http_requests, requests);
-	assert_int_equal(source->ops->prove(source, "no/body", &digest, NULL, NULL), -ENOENT);
+	/* What the cache has of others is not everybody's who may list a repository. */
+	assert_int_equal(source->ops->prove(source, "app", &nameless, NULL, NULL), -ENOENT);
+	assert_int_equal(source->ops->prove(source, "no/body", &layer, NULL, NULL), -ENOENT);
 	source_free(source);
 }
 

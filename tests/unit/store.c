@@ -222,13 +222,13 @@ static int fake_manifest(struct source *source, const char *repository, const st
 	return 0;
 }
 
-static int fake_prove(struct source *source, const char *repository, const struct digest *digest,
+static int fake_prove(struct source *source, const char *repository, const struct descriptor *blob,
 	struct cancel *cancel, struct error *err)
 {
 	struct fake *fake = fake_of(source);
 
 	(void)repository;
-	(void)digest;
+	(void)blob;
 	(void)cancel;
 	fake->proves++;
 	return fake->prove_rc ? error_set(err, -fake->prove_rc, "as told") : 0;
