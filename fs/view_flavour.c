@@ -25,7 +25,11 @@
 #include "fs/spaces.h"
 #include "model/cleanup.h"
 
-enum { FLAVOUR_TEXT_MAX = 4096 }; /* bytes of one "converted" attribute */
+enum {
+	FLAVOUR_TEXT_MAX = 4096, /* bytes of one "converted" attribute */
+	FLAVOUR_BLOBS_MAX =
+		64 * IMAGE_LAYERS_MAX, /* configs and layers of one image, all platforms */
+};
 
 struct flavour_slot {
 	struct flavour flavour;
@@ -39,17 +43,27 @@ static void blob_release(struct flavour_blob *blob)
 	free(blob->bytes);
 }
 
+static void document_release(struct flavour_document *document)
+{
+	descriptor_release(&document->descriptor);
+	free(document->bytes);
+	free(document->converted);
+}
+
+/* Back to what it held before. */
+static void truncate_flavour(struct flavour *flavour, size_t document_count, size_t blob_count)
+{
+	while (flavour->document_count > document_count)
+		document_release(&flavour->documents[--flavour->document_count]);
+	while (flavour->blob_count > blob_count)
+		blob_release(&flavour->blobs[--flavour->blob_count]);
+}
+
 /* One table for the mount; entries stay, they are small: converted manifests and descriptors. */
 static void slot_free(struct flavour_slot *slot)
 {
-	for (size_t i = 0; i < slot->flavour.document_count; i++) {
-		descriptor_release(&slot->flavour.documents[i].descriptor);
-		free(slot->flavour.documents[i].bytes);
-		free(slot->flavour.documents[i].converted);
-	}
+	truncate_flavour(&slot->flavour, 0, 0);
 	free(slot->flavour.documents);
-	for (size_t i = 0; i < slot->flavour.blob_count; i++)
-		blob_release(&slot->flavour.blobs[i]);
 	free(slot->flavour.blobs);
 	free(slot->key);
 	free(slot);
@@ -74,6 +88,7 @@ struct conversion {
 	enum media_family family;
 	struct need *need;
 	struct flavour *into;
+	size_t visits; /* entries looked at: one that cannot be said may be named many times */
 };
 
 static int convert(struct conversion *conversion, const struct descriptor *from, unsigned depth,
@@ -94,8 +109,14 @@ static void *grow(void *array, size_t count, size_t size)
 static int add_blob(struct conversion *conversion, const struct descriptor *blob, char *bytes)
 {
 	struct flavour *into = conversion->into;
-	struct flavour_blob *blobs = grow(into->blobs, into->blob_count, sizeof *blobs);
+	struct flavour_blob *blobs;
 
+	if (into->blob_count >= FLAVOUR_BLOBS_MAX) {
+		free(bytes);
+		return error_set(&conversion->need->err, EFBIG, "more than %d configs and layers",
+			FLAVOUR_BLOBS_MAX);
+	}
+	blobs = grow(into->blobs, into->blob_count, sizeof *blobs);
 	if (!blobs) {
 		free(bytes);
 		return out_of_memory(conversion);
@@ -300,8 +321,13 @@ static int convert_child(struct conversion *conversion, const struct descriptor 
 	bool is_same_family, unsigned depth, struct children *children)
 {
 	struct descriptor *converted = &children->entries[children->count];
+	size_t document_count = conversion->into->document_count;
+	size_t blob_count = conversion->into->blob_count;
 	int rc;
 
+	if (++conversion->visits > INDEX_ENTRIES_MAX)
+		return error_set(&conversion->need->err, EFBIG,
+			"more than %d entries in nested indexes", INDEX_ENTRIES_MAX);
 	if (conversion->family == FAMILY_DOCKER && image_index_entry_is_attestation(entry, NULL)) {
 		note_dropped(children, entry);
 		return 0;
@@ -309,6 +335,8 @@ static int convert_child(struct conversion *conversion, const struct descriptor 
 	rc = convert(conversion, entry, depth, converted);
 	if (rc == LOAD_PENDING || load_is_transient(rc))
 		return rc;
+	if (rc)
+		truncate_flavour(conversion->into, document_count, blob_count);
 	if (rc && is_same_family) {
 		rc = descriptor_copy(converted, entry, &conversion->need->err);
 	} else if (rc) {
@@ -396,10 +424,9 @@ static int convert(struct conversion *conversion, const struct descriptor *from,
 	const struct document *document;
 	int rc;
 
-	if (depth >= INDEX_DEPTH_MAX || conversion->into->document_count >= INDEX_ENTRIES_MAX)
-		return error_set(&conversion->need->err, EFBIG,
-			"indexes nested deeper than %d, or more than %d manifests", INDEX_DEPTH_MAX,
-			INDEX_ENTRIES_MAX);
+	if (depth >= INDEX_DEPTH_MAX)
+		return error_set(&conversion->need->err, EFBIG, "indexes nested deeper than %d",
+			INDEX_DEPTH_MAX);
 	for (size_t i = 0; i < conversion->into->document_count; i++) { /* each only once */
 		const struct flavour_document *done = &conversion->into->documents[i];
 
@@ -472,7 +499,7 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 {
 	struct descriptor whole = { .digest = *digest, .size = DESCRIPTOR_SIZE_UNKNOWN };
 	struct descriptor top = { 0 };
-	struct conversion conversion = { fs, repository, family, need, NULL };
+	struct conversion conversion = { fs, repository, family, need, NULL, 0 };
 	CLEANUP(freep) char *key = NULL;
 	char text[DIGEST_TEXT_MAX];
 	struct flavour_slot *slot;
@@ -622,7 +649,7 @@ static int to_schema1(
 int schema1_flavour_get(struct fs *fs, const struct place *place, const struct digest *manifest,
 	const struct flavour **ret, struct need *need)
 {
-	struct conversion conversion = { fs, place->repository, FAMILY_DOCKER, need, NULL };
+	struct conversion conversion = { fs, place->repository, FAMILY_DOCKER, need, NULL, 0 };
 	CLEANUP(freep) char *key = NULL;
 	char text[DIGEST_TEXT_MAX];
 	struct flavour_slot *slot;

@@ -42,6 +42,15 @@ layout.tag("half", layout.index([
     {**layout.image([encrypted], AMD64), "platform": {"architecture": "arm64", "os": "linux"}},
     image]))
 layout.close()
+
+# Nothing in it can be said for Docker; who looks at every way there never comes to an end.
+layout = Layout(sys.argv[1] + "-bomb")
+bomb = artifact("application/vnd.example", b"no image\n")
+for _ in range(3):
+    bomb = layout.index([{**bomb, "mediaType": OCI["manifest"], "platform": AMD64}] * 3000)
+layout.tag("bomb", bomb)
+layout.tag("good", layout.image([layout.layer(tar.bytes())], AMD64))
+layout.close()
 END
 mount_imgfs "oci:$work/layout" "$work/mnt"
 attestation=$(jq -r '.manifests[1].digest' "$work/mnt/attested/index.json")
@@ -70,8 +79,15 @@ for tag in attested half; do
 done
 assert_contains "$(attribute converted "$work/mnt/attested/docker/manifest.json")" \
 	"${attestation:0:19}" "what was left out"
+# Of what was left out nothing is left: manifest, config, layer.
+assert_eq "$(names "$work/mnt/half/docker" | wc -w)" 5 "files in docker/ of half an index"
 no_docker "$work/mnt/half/linux_arm64"
 [[ -d $work/mnt/half/linux_amd64/docker ]] || fail "docker/ of a sibling"
+
+mount_imgfs "oci:$work/layout-bomb" "$work/bomb"
+assert_fails "File too large" timeout -s KILL 60 cat "$work/bomb/bomb/docker/manifest.json"
+assert_eq "$(timeout -s KILL 60 cat "$work/bomb/good/linux_amd64/rootfs/fine")" fine \
+	"the neighbour of a bomb"
 
 # ---- schema 1 ---------------------------------------------------------------------------------
 
