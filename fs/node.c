@@ -168,11 +168,16 @@ static void drop(struct fs *fs, struct node *node)
 	}
 }
 
-static bool is_same_place(const struct place *a, const struct place *b)
+/* An image may have found which manifest is meant since it was made: it is the same all the same.
+ */
+static bool is_same_place(const struct place *has, const struct place *wanted)
 {
-	return a->repository == b->repository && a->tag == b->tag && a->platform == b->platform &&
-	       digest_equal(&a->image, &b->image) && digest_equal(&a->manifest, &b->manifest) &&
-	       a->layer == b->layer && a->family == b->family && a->algorithm == b->algorithm;
+	return has->repository == wanted->repository && has->tag == wanted->tag &&
+	       has->platform == wanted->platform && digest_equal(&has->image, &wanted->image) &&
+	       (digest_equal(&has->manifest, &wanted->manifest) ||
+		       !digest_is_set(&wanted->manifest)) &&
+	       has->layer == wanted->layer && has->family == wanted->family &&
+	       has->algorithm == wanted->algorithm;
 }
 
 struct node *node_make(struct fs *fs, struct node *parent, const char *name,

@@ -135,6 +135,12 @@ check_tagged() {
 mount_imgfs "oci:$work/layout" "$work/mnt-layout"
 check_tree "$work/mnt-layout"
 check_cosign "$work/mnt-layout"
+# A directory that was entered stays the same one, however often its name is asked for anew.
+mount_imgfs "oci:$work/layout" "$work/mnt-anew" ttl=0
+sbom=$work/mnt-anew/app/linux_amd64/referrers/example%2Fsbom/$(short "$sbom0")
+before=$(stat -c %i "$sbom")
+ls "$sbom" >"$work/stdout"
+assert_eq "$(stat -c %i "$sbom")" "$before" "the inode of a referrer that was entered"
 mount_imgfs "oci:$work/tagged" "$work/mnt-tagged"
 check_tagged "$work/mnt-tagged"
 
