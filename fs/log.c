@@ -66,6 +66,9 @@ static size_t utf8_length(const unsigned char *text)
 	return more ? more + 1 : 0;
 }
 
+/* Of the messages for people, which may have a second line of this, one line is made. */
+static const char hint[] = "\nhint: ";
+
 static void escape(const char *from, char *to, size_t room)
 {
 	const unsigned char *p = (const unsigned char *)from;
@@ -74,7 +77,10 @@ static void escape(const char *from, char *to, size_t room)
 	while (*p && used + 5 < room) {
 		size_t len = utf8_length(p);
 
-		if (len && *p >= 0x20 && *p != 0x7f) {
+		if (!strncmp((const char *)p, hint, strlen(hint))) {
+			used += (size_t)snprintf(to + used, room - used, "; ");
+			p++;
+		} else if (len && *p >= 0x20 && *p != 0x7f) {
 			memcpy(to + used, p, len);
 			used += len;
 			p += len;

@@ -172,52 +172,121 @@ static int check_tag(
 	struct name_list tags = { NULL, 0 };
 	int rc = store_tags(fs->store, place->repository, &tags, cancel, err);
 
-	if (!rc && !name_list_has(&tags, place->tag))
+	if (!rc && place->tag && !name_list_has(&tags, place->tag))
 		rc = error_set(err, ENOENT, "no image is called '%s'", fs->options->ref);
 	name_list_release(&tags);
 	return rc;
 }
 
-static int check_repository(
-	struct fs *fs, const struct place *place, struct cancel *cancel, struct error *err)
-{
-	struct name_list tags = { NULL, 0 };
-	int rc = store_tags(fs->store, place->repository, &tags, cancel, err);
-
-	name_list_release(&tags);
-	return rc;
-}
-
-/* A REF is a tag, or REPOSITORY:TAG, or a repository whose tag is "latest"; of an engine, a
- * repository alone is the repository. */
-static int find_ref(struct fs *fs, struct place *place, const struct view **ret_view,
+/* Of an engine: REPOSITORY, or REPOSITORY:TAG. */
+static int find_daemon_ref(struct fs *fs, struct place *place, const struct view **ret_view,
 	struct cancel *cancel, struct error *err)
 {
 	const char *ref = fs->options->ref;
-	const char *colon = strrchr(ref, ':');
-	bool has_tag = colon && !strchr(colon, '/');
-	bool is_daemon = fs->options->transport == TRANSPORT_DAEMON;
+	const char *tag = options_ref_tag(ref);
+	int rc = set_names(fs, place, ref, tag ? (size_t)(tag - 1 - ref) : strlen(ref), tag, err);
+
+	*ret_view = tag ? image_view(fs) : &view_tags;
+	return rc || fs->options->nocheck ? rc : check_tag(fs, place, cancel, err);
+}
+
+/* A REF is a tag, or REPOSITORY:TAG, or a repository whose tag is "latest". */
+static int find_ref(struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
+{
+	const char *ref = fs->options->ref;
+	const char *tag = options_ref_tag(ref);
 	int rc;
 
-	*ret_view = is_daemon && !has_tag ? &view_tags : image_view(fs);
-	if (is_daemon && !has_tag) {
-		rc = set_names(fs, place, ref, strlen(ref), NULL, err);
-		return rc ? rc : check_repository(fs, place, cancel, err);
-	}
-	if (has_tag && !store_source(fs->store)->is_single_repository) {
-		rc = set_names(fs, place, ref, (size_t)(colon - ref), colon + 1, err);
+	if (tag && !store_source(fs->store)->is_single_repository) {
+		rc = set_names(fs, place, ref, (size_t)(tag - 1 - ref), tag, err);
 		return rc ? rc : check_tag(fs, place, cancel, err);
 	}
 	rc = set_names(fs, place, "", 0, ref, err);
 	if (!rc)
 		rc = check_tag(fs, place, cancel, err);
-	if (rc != -ENOENT || has_tag)
+	if (rc != -ENOENT || tag)
 		return rc;
 	rc = set_names(fs, place, ref, strlen(ref), "latest", err);
 	return rc ? rc : check_tag(fs, place, cancel, err);
 }
 
-/* The one image of a source that has no other. */
+/* --- the only image --- */
+
+static int is_not_only(struct fs *fs, struct error *err)
+{
+	return error_set(err, EINVAL,
+		"option 'rootfs' needs one image\nhint: name one of them, as in %s:TAG or ref=",
+		fs->options->source);
+}
+
+/* One more name of it, or else it is not the only one. */
+static int take_only(struct fs *fs, struct place *place, const char *repository, const char *tag,
+	const struct digest *digest, struct error *err)
+{
+	if (digest_is_set(&place->image))
+		return digest_equal(&place->image, digest) ? 0 : is_not_only(fs, err);
+	place->image = *digest;
+	return set_names(fs, place, repository, strlen(repository), tag, err);
+}
+
+static int take_tags(struct fs *fs, struct place *place, const char *repository,
+	struct cancel *cancel, struct error *err)
+{
+	struct name_list tags = { NULL, 0 };
+	int rc = store_tags(fs->store, repository, &tags, cancel, err);
+
+	for (size_t i = 0; !rc && i < tags.count; i++) {
+		struct descriptor found = { 0 };
+
+		rc = store_resolve(fs->store, repository, tags.names[i], &found, cancel, err);
+		if (!rc)
+			rc = take_only(fs, place, repository, tags.names[i], &found.digest, err);
+		descriptor_release(&found);
+	}
+	name_list_release(&tags);
+	return rc;
+}
+
+static int take_untagged(struct fs *fs, struct place *place, const char *repository,
+	struct cancel *cancel, struct error *err)
+{
+	struct source *source = store_source(fs->store);
+	struct name_list digests = { NULL, 0 };
+	int rc = source->ops->untagged
+			 ? source->ops->untagged(source, repository, &digests, cancel, err)
+			 : 0;
+
+	for (size_t i = 0; !rc && i < digests.count; i++) {
+		struct digest digest;
+
+		rc = digest_parse(&digest, digests.names[i], err);
+		if (!rc)
+			rc = take_only(fs, place, repository, NULL, &digest, err);
+	}
+	name_list_release(&digests);
+	return rc;
+}
+
+/* Where the names of a source all lead to one image, that is the one. */
+static int find_only_named(
+	struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct source *source = store_source(fs->store);
+	struct name_list repositories = { NULL, 0 };
+	int rc = source->is_single_repository
+			 ? name_list_add(&repositories, "", err)
+			 : store_repositories(fs->store, &repositories, cancel, err);
+
+	for (size_t i = 0; !rc && i < repositories.count; i++) {
+		rc = take_tags(fs, place, repositories.names[i], cancel, err);
+		if (!rc)
+			rc = take_untagged(fs, place, repositories.names[i], cancel, err);
+	}
+	name_list_release(&repositories);
+	return rc || digest_is_set(&place->image) ? rc : is_not_only(fs, err);
+}
+
+/* The one image of a source that can have no other. */
 static int find_only_image(
 	struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
 {
@@ -235,17 +304,16 @@ static int find_local_root(struct fs *fs, struct place *place, const struct view
 {
 	struct source *source = store_source(fs->store);
 
+	*ret_view = image_view(fs);
 	if (fs->options->ref)
-		return find_ref(fs, place, ret_view, cancel, err);
-	place->repository = "";
-	if (source->is_single_image) {
-		*ret_view = image_view(fs);
+		return source->kind == SOURCE_DAEMON
+			       ? find_daemon_ref(fs, place, ret_view, cancel, err)
+			       : find_ref(fs, place, cancel, err);
+	if (source->is_single_image)
 		return find_only_image(fs, place, cancel, err);
-	}
 	if (fs->options->rootfs)
-		return error_set(err, EINVAL,
-			"option 'rootfs' needs one image\nhint: name one of them, as in %s:TAG or ref=",
-			fs->options->source);
+		return find_only_named(fs, place, cancel, err);
+	place->repository = "";
 	*ret_view = source->is_single_repository ? &view_tags : &view_repositories;
 	return fs->options->nocheck ? 0 : source->ops->probe(source, NULL, cancel, err);
 }

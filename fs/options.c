@@ -464,6 +464,13 @@ static int parse_registry(struct options *options, const char *text,
 	return rc;
 }
 
+const char *options_ref_tag(const char *ref)
+{
+	const char *colon = strrchr(ref, ':');
+
+	return colon && !strchr(colon, '/') ? colon + 1 : NULL;
+}
+
 static int parse_daemon(struct options *options, const char *text, struct error *err)
 {
 	options->transport = TRANSPORT_DAEMON;
@@ -664,9 +671,11 @@ static int check(struct options *options, struct error *err)
 		!digest_is_set(&options->reference.digest))
 		return error_set(
 			err, EINVAL, "option 'rootfs' needs one image: name a tag or digest");
-	if (options->rootfs && options->transport == TRANSPORT_LAYOUT && !options->ref)
-		return error_set(err, EINVAL, "option 'rootfs' needs one image: oci:DIR:TAG");
-	if (options->rootfs && options->transport == TRANSPORT_DAEMON && !options->ref)
+	if (options->ref && !*options->ref)
+		return error_set(
+			err, EINVAL, "%s: the name of an image is missing", options->source);
+	if (options->rootfs && options->transport == TRANSPORT_DAEMON &&
+		!(options->ref && options_ref_tag(options->ref)))
 		return error_set(
 			err, EINVAL, "option 'rootfs' needs one image: docker-daemon:REPO:TAG");
 	return 0;

@@ -217,6 +217,8 @@ int archive_v1_open(struct archive *archive, struct cancel *cancel, struct error
 		return rc;
 	link_nodes(archive);
 	rc = read_names(archive, err);
+	if (!rc && !archive->node_count && !archive->name_count)
+		rc = error_set(err, ENOENT, "holds no image: neither manifest.json nor V1 images");
 	for (size_t i = 0; !rc && i < archive->node_count; i++) {
 		const struct v1_node *node = &archive->nodes[i];
 
