@@ -178,6 +178,44 @@ static int check_tag(
 	return rc;
 }
 
+/* The other ways to write a repository: short, as Docker does, and in full, as podman and skopeo
+ * do.  Owned by the caller; NULL: there is none. */
+static char *other_spelling(const char *repository, bool in_full)
+{
+	struct reference reference;
+	char *text = NULL;
+
+	if (reference_parse(&reference, repository, NULL))
+		return NULL;
+	if (!in_full)
+		text = reference_familiar(reference.host, reference.repository);
+	else if (asprintf(&text, "%s/%s", reference.host, reference.repository) < 0)
+		text = NULL;
+	reference_release(&reference);
+	return text;
+}
+
+/* The image, or without a tag the repository, however it is spelled there.  0, or -ENOENT. */
+static int find_name(struct fs *fs, struct place *place, const char *repository, size_t len,
+	const char *tag, struct cancel *cancel, struct error *err)
+{
+	struct error unused;
+	int rc = set_names(fs, place, repository, len, tag, err);
+
+	if (!rc)
+		rc = check_tag(fs, place, cancel, err);
+	for (int in_full = 0; rc == -ENOENT && in_full < 2; in_full++) {
+		CLEANUP(freep) char *given = strndup(repository, len);
+		CLEANUP(freep) char *other = given ? other_spelling(given, in_full) : NULL;
+
+		if (other && strcmp(other, given) != 0 &&
+			!set_names(fs, place, other, strlen(other), tag, &unused) &&
+			!check_tag(fs, place, cancel, &unused))
+			return 0;
+	}
+	return rc;
+}
+
 /* Of an engine: REPOSITORY, or REPOSITORY:TAG. */
 static int find_daemon_ref(struct fs *fs, struct place *place, const struct view **ret_view,
 	struct cancel *cancel, struct error *err)
@@ -197,17 +235,14 @@ static int find_ref(struct fs *fs, struct place *place, struct cancel *cancel, s
 	const char *tag = options_ref_tag(ref);
 	int rc;
 
-	if (tag && !store_source(fs->store)->is_single_repository) {
-		rc = set_names(fs, place, ref, (size_t)(tag - 1 - ref), tag, err);
-		return rc ? rc : check_tag(fs, place, cancel, err);
-	}
+	if (tag && !store_source(fs->store)->is_single_repository)
+		return find_name(fs, place, ref, (size_t)(tag - 1 - ref), tag, cancel, err);
 	rc = set_names(fs, place, "", 0, ref, err);
 	if (!rc)
 		rc = check_tag(fs, place, cancel, err);
 	if (rc != -ENOENT || tag)
 		return rc;
-	rc = set_names(fs, place, ref, strlen(ref), "latest", err);
-	return rc ? rc : check_tag(fs, place, cancel, err);
+	return find_name(fs, place, ref, strlen(ref), "latest", cancel, err);
 }
 
 /* --- the only image --- */

@@ -56,6 +56,14 @@ refused 32 "needs one image" "oci:$(demo_layout)"
 refused 1 "the name of an image is missing" "oci:$forms/oci:"
 refused 1 "the name of an image is missing" "$forms/oci" ref=
 
+# Docker writes short names, skopeo and podman full ones: either is understood.
+skopeo copy -q "oci:$forms/oci:1.0" "docker-archive:$work/full.tar:team/app:1.0"
+assert_contains "$(tar -xOf "$work/full.tar" manifest.json)" docker.io/team/app "how skopeo writes it"
+mount_imgfs "docker-archive:$work/full.tar:team/app:1.0" "$work/mnt" rootfs
+same_trees "$work/reference/1.0/linux_amd64/rootfs" "$work/mnt"
+unmount "$work/mnt"
+refused 32 "no repository 'team/none'" "docker-archive:$work/full.tar:team/none:1.0"
+
 # An engine's repository is no image, and an engine that is away no reason to refuse with nocheck.
 python3 "$tests/fakeengine.py" "$work/engine" 2 >"$work/engine.log" 2>&1 </dev/null &
 at_exit end_process "$!"
