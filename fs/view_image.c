@@ -291,14 +291,20 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 	return no_such_file(need, name);
 }
 
-/* What of manifest.json, by the option, and of the flavours can be. */
-static bool can_be(struct fs *fs, const struct image *image, const char *name)
+/* What of manifest.json, by the option, and of the flavours can be, without a layer being read for
+ * who only looks: a manifest made from schema 1 or V1 is listed once they all have been. */
+static bool can_be(
+	struct fs *fs, const struct node *dir, const struct image *image, const char *name)
 {
 	enum media_family family = family_named(name);
 	struct need unused;
 
-	if (!strcmp(name, "manifest.json"))
+	if (!strcmp(name, "manifest.json")) {
 		family = manifest_family(fs);
+		if (family != FAMILY_OTHER && image->v1_count &&
+			!layers_are_loaded(fs, dir->place.repository, image, 0, image->layer_count))
+			return false;
+	}
 	return family == FAMILY_OTHER || !flavour_check(image, family, &unused);
 }
 
@@ -349,7 +355,7 @@ static int platform_list(struct fs *fs, struct node *dir, struct listing *ret, s
 		return list_unreadable(ret);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(platform_names); i++)
 		if ((platform_names[i].is_for_artifacts || !image->is_artifact) &&
-			can_be(fs, image, platform_names[i].name))
+			can_be(fs, dir, image, platform_names[i].name))
 			rc = listing_add(ret, platform_names[i].name, platform_names[i].type, 0);
 	if (!rc)
 		rc = list_attestations(fs, dir, ret, need);
@@ -533,16 +539,18 @@ static int image_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 	if (is_artifact)
 		return platform_list(fs, dir, ret, need);
 	rc = image_platforms(fs, dir->place.repository, &dir->place.image, &entries, &count, need);
+	if (!is_index && is_unreadable(fs, dir, &dir->place.image, rc, need)) /* its config is */
+		return list_unreadable(ret);
 	if (rc)
 		return rc;
 	rc = listing_add(ret, "digest", S_IFREG, 0);
 	if (!rc && is_index)
 		rc = listing_add(ret, "index.json", S_IFREG, 0);
-	if (!rc && !is_index && can_be(fs, &document->image, "manifest.json"))
+	if (!rc && !is_index && can_be(fs, dir, &document->image, "manifest.json"))
 		rc = listing_add(ret, "manifest.json", S_IFREG, 0);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(flavours); i++)
 		if (is_index ? count || family_named(flavours[i]) == document_family(document)
-			     : can_be(fs, &document->image, flavours[i]))
+			     : can_be(fs, dir, &document->image, flavours[i]))
 			rc = listing_add(ret, flavours[i], S_IFDIR, 0);
 	for (size_t i = 0; !rc && i < count; i++)
 		rc = listing_add(ret, entries[i].name, S_IFDIR, 0);

@@ -193,8 +193,7 @@ static int lookup_info(struct fs *fs, struct node *dir, const struct image *imag
 
 /* --- the doors --- */
 
-/* All layers are in memory. */
-static bool are_loaded(struct fs *fs, const char *repository, const struct image *image,
+bool layers_are_loaded(struct fs *fs, const char *repository, const struct image *image,
 	size_t first, size_t count)
 {
 	for (size_t i = first; i < first + count; i++) {
@@ -224,10 +223,10 @@ int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, 
 	ret->attr.st_uid = fs->options->has_uid ? (uid_t)fs->options->uid : 0;
 	ret->attr.st_gid = fs->options->has_gid ? (gid_t)fs->options->gid : 0;
 	ret->attr_timeout = 0;
-	if (rc || !(node->view == &view_rootfs ? are_loaded(fs, node->place.repository, image, 0,
-							 image->layer_count)
-					       : are_loaded(fs, node->place.repository, image,
-							 node->place.layer, 1)))
+	if (rc || !(node->view == &view_rootfs ? layers_are_loaded(fs, node->place.repository,
+							 image, 0, image->layer_count)
+					       : layers_are_loaded(fs, node->place.repository,
+							 image, node->place.layer, 1)))
 		return rc;
 	if (node->view->alias(fs, node, &alias, need) || space_stat(fs, alias, &behind, need))
 		return 0; /* the failure shows when somebody goes in */

@@ -43,6 +43,10 @@ int entry_file(struct fs *fs, struct node *dir, const char *name, struct buf *te
 /* A door: diff/ or rootfs/ (view_layers.c). */
 int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, struct need *need);
 
+/* The indexes of these layers are in memory. */
+bool layers_are_loaded(struct fs *fs, const char *repository, const struct image *image,
+	size_t first, size_t count);
+
 /* What a node is about, found and pinned to it at first need. */
 int place_image(struct fs *fs, struct node *node, const struct digest **ret, struct need *need);
 int place_manifest(struct fs *fs, struct node *node, const struct digest **ret, struct need *need);

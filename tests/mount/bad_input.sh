@@ -142,6 +142,7 @@ done <<-END
 	manifest-missing        Input/output error
 END
 assert_fails "Input/output error" ls "$tags/config-not-json/linux_amd64/rootfs"
+assert_eq "$(names "$tags/config-not-json")" "digest manifest.json" "what is left without a config"
 good config-not-json
 
 # Nothing gets out of the mount, whatever a layer or a reference calls itself.

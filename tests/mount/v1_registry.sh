@@ -49,6 +49,14 @@ assert_eq "$(<"$tag/digest")" "$(<"$archived/digest")" "digest in registry and a
 assert_same_file "$tag/docker/manifest.json" "$archived/docker/manifest.json"
 assert_same_file "$tag/manifest.json" "$archived/manifest.json"
 
+# Another flavour of manifest.json is made from what is in the layers: looking still costs none.
+mount_imgfs "docker-v1://$registry/$repository_name" "$work/new" "manifest=oci,cache_dir=$work/new-cache"
+ls -l "$work"/new/1.0 "$work"/new/1.0/linux_amd64 >"$work/stdout"
+assert_eq "$(layer_requests)" 7 "layers for looking, with manifest=oci"
+mount_imgfs "docker-v1://$registry/$repository_name" "$work/other" manifest=oci
+assert_same_file "$work/other/1.0/linux_amd64/manifest.json" "$image/oci/manifest.json"
+assert_contains " $(names "$work/other/1.0") " " manifest.json " "names, with the layers read"
+
 mount_imgfs "docker-v1://$registry/$repository_name:1.0" "$work/image"
 assert_eq "$(<"$work/image/digest")" "$(<"$tag/digest")" "digest of the image alone"
 same_trees "$expected" "$work/image/linux_amd64/rootfs"
