@@ -25,6 +25,7 @@
 #include "fs/views.h"
 #include "fs/watch.h"
 #include "model/cleanup.h"
+#include "model/reference.h"
 #include "version.h"
 
 /* --- the source --- */
@@ -221,28 +222,30 @@ static int find_daemon_ref(struct fs *fs, struct place *place, const struct view
 	struct cancel *cancel, struct error *err)
 {
 	const char *ref = fs->options->ref;
-	const char *tag = options_ref_tag(ref);
-	int rc = set_names(fs, place, ref, tag ? (size_t)(tag - 1 - ref) : strlen(ref), tag, err);
+	const char *tag;
+	size_t len = name_split(ref, strlen(ref), &tag);
 
 	*ret_view = tag ? image_view(fs) : &view_tags;
-	return rc || fs->options->nocheck ? rc : check_tag(fs, place, cancel, err);
+	return fs->options->nocheck ? set_names(fs, place, ref, len, tag, err)
+				    : find_name(fs, place, ref, len, tag, cancel, err);
 }
 
 /* A REF is a tag, or REPOSITORY:TAG, or a repository whose tag is "latest". */
 static int find_ref(struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
 {
 	const char *ref = fs->options->ref;
-	const char *tag = options_ref_tag(ref);
+	const char *tag;
+	size_t len = name_split(ref, strlen(ref), &tag);
 	int rc;
 
 	if (tag && !store_source(fs->store)->is_single_repository)
-		return find_name(fs, place, ref, (size_t)(tag - 1 - ref), tag, cancel, err);
+		return find_name(fs, place, ref, len, tag, cancel, err);
 	rc = set_names(fs, place, "", 0, ref, err);
 	if (!rc)
 		rc = check_tag(fs, place, cancel, err);
 	if (rc != -ENOENT || tag)
 		return rc;
-	return find_name(fs, place, ref, strlen(ref), "latest", cancel, err);
+	return find_name(fs, place, ref, len, "latest", cancel, err);
 }
 
 /* --- the only image --- */

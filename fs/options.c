@@ -464,11 +464,12 @@ static int parse_registry(struct options *options, const char *text,
 	return rc;
 }
 
-const char *options_ref_tag(const char *ref)
+static bool has_tag(const char *ref)
 {
-	const char *colon = strrchr(ref, ':');
+	const char *tag = NULL;
 
-	return colon && !strchr(colon, '/') ? colon + 1 : NULL;
+	(void)name_split(ref, strlen(ref), &tag);
+	return tag;
 }
 
 static int parse_daemon(struct options *options, const char *text, struct error *err)
@@ -675,7 +676,7 @@ static int check(struct options *options, struct error *err)
 		return error_set(
 			err, EINVAL, "%s: the name of an image is missing", options->source);
 	if (options->rootfs && options->transport == TRANSPORT_DAEMON &&
-		!(options->ref && options_ref_tag(options->ref)))
+		!(options->ref && has_tag(options->ref)))
 		return error_set(
 			err, EINVAL, "option 'rootfs' needs one image: docker-daemon:REPO:TAG");
 	return 0;

@@ -111,9 +111,6 @@ static inline bool options_has_registry(const struct options *options)
 	       options->transport == TRANSPORT_REGISTRY_V1;
 }
 
-/* The tag of REPOSITORY:TAG; NULL when there is none. */
-const char *options_ref_tag(const char *ref);
-
 /* Reads SOURCE into transport, reference, path and ref. */
 int options_parse_source(struct options *options, const char *source, struct error *err);
 
