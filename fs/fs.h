@@ -105,6 +105,7 @@ struct fs {
 	struct objects *objects;
 	struct spaces *spaces;
 	struct flavour_slot *flavours; /* a table, see view_flavour.c */
+	size_t flavour_bytes;          /* of what is in it, about */
 	uint64_t requests[OP_COUNT];
 	uint64_t errors;            /* replies with an error other than ENOENT */
 	uint64_t dropped;           /* entries of layers that were left out: see layer.h */

@@ -29,11 +29,13 @@ enum {
 	FLAVOUR_TEXT_MAX = 4096, /* bytes of one "converted" attribute */
 	FLAVOUR_BLOBS_MAX =
 		64 * IMAGE_LAYERS_MAX, /* configs and layers of one image, all platforms */
+	FLAVOURS_MAX = 32 << 20, /* bytes of all flavours kept, about; made again when wanted */
 };
 
 struct flavour_slot {
 	struct flavour flavour;
 	char *key;
+	size_t cost; /* bytes, about */
 	UT_hash_handle hh;
 };
 
@@ -59,7 +61,7 @@ static void truncate_flavour(struct flavour *flavour, size_t document_count, siz
 		blob_release(&flavour->blobs[--flavour->blob_count]);
 }
 
-/* One table for the mount; entries stay, they are small: converted manifests and descriptors. */
+/* One table for the mount, in the order of use. */
 static void slot_free(struct flavour_slot *slot)
 {
 	truncate_flavour(&slot->flavour, 0, 0);
@@ -480,6 +482,49 @@ static void sort_blobs(struct flavour *flavour)
 	flavour->blob_count = kept + 1;
 }
 
+/* Found, it is the one used last. */
+static struct flavour_slot *find_slot(struct fs *fs, const char *key)
+{
+	struct flavour_slot *slot;
+
+	HASH_FIND_STR(fs->flavours, key, slot);
+	if (!slot)
+		return NULL;
+	HASH_DEL(fs->flavours, slot);
+	HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
+	return slot;
+}
+
+static size_t cost_of(const struct flavour *flavour)
+{
+	size_t cost = sizeof(struct flavour_slot) +
+		      flavour->document_count * sizeof *flavour->documents +
+		      flavour->blob_count * sizeof *flavour->blobs;
+
+	for (size_t i = 0; i < flavour->document_count; i++)
+		if (flavour->documents[i].bytes)
+			cost += (size_t)flavour->documents[i].descriptor.size;
+	for (size_t i = 0; i < flavour->blob_count; i++)
+		if (flavour->blobs[i].bytes)
+			cost += (size_t)flavour->blobs[i].descriptor.size;
+	return cost;
+}
+
+/* The oldest go; an operation holds on to the newest alone. */
+static void evict(struct fs *fs)
+{
+	struct flavour_slot *slot, *next;
+
+	HASH_ITER(hh, fs->flavours, slot, next)
+	{
+		if (fs->flavour_bytes <= FLAVOURS_MAX || !next)
+			break;
+		fs->flavour_bytes -= slot->cost;
+		HASH_DEL(fs->flavours, slot);
+		slot_free(slot);
+	}
+}
+
 /* Takes the conversion's result into the table; on failure nothing is left of it. */
 static int keep_slot(struct fs *fs, struct flavour_slot *slot, char **key, int rc)
 {
@@ -490,7 +535,10 @@ static int keep_slot(struct fs *fs, struct flavour_slot *slot, char **key, int r
 	slot->flavour.top = slot->flavour.document_count - 1; /* bottom up: the whole is last */
 	sort_blobs(&slot->flavour);
 	slot->key = TAKE(*key);
+	slot->cost = cost_of(&slot->flavour);
+	fs->flavour_bytes += slot->cost;
 	HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
+	evict(fs);
 	return 0;
 }
 
@@ -507,7 +555,7 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 
 	if (asprintf(&key, "%d %s@%s", family, repository, digest_format(digest, text)) < 0)
 		return error_set(&need->err, ENOMEM, "out of memory");
-	HASH_FIND_STR(fs->flavours, key, slot);
+	slot = find_slot(fs, key);
 	if (!slot) {
 		slot = calloc(1, sizeof *slot);
 		if (!slot)
@@ -658,7 +706,7 @@ int schema1_flavour_get(struct fs *fs, const struct place *place, const struct d
 	if (asprintf(&key, "schema1 %s:%s@%s", place->repository, place->tag ? place->tag : "",
 		    digest_format(manifest, text)) < 0)
 		return error_set(&need->err, ENOMEM, "out of memory");
-	HASH_FIND_STR(fs->flavours, key, slot);
+	slot = find_slot(fs, key);
 	if (!slot) {
 		slot = calloc(1, sizeof *slot);
 		if (!slot)

@@ -91,6 +91,7 @@ struct flavour {
 	size_t blob_count;
 	size_t top; /* number of the document that is the whole */
 };
+/* *ret is good until the next flavour is asked for, or the operation returns. */
 int flavour_get(struct fs *fs, const char *repository, const struct digest *digest,
 	enum media_family family, const struct flavour **ret, struct need *need);
 /* What a document says; good until the operation returns. */
