@@ -384,6 +384,122 @@ static int find_registry_root(struct fs *fs, struct place *place, const struct v
 	return rc;
 }
 
+/* --- the platform --- */
+
+/* What the images of a place run on, as far as that can be told at once. */
+struct platforms {
+	bool may_fit; /* one does, or some do not say */
+	struct buf names;
+};
+
+enum { PLATFORM_NAMES_MAX = 200 }; /* bytes: for a message */
+
+static void take_platform(struct fs *fs, struct platforms *found, const struct platform *platform)
+{
+	char text[PLATFORM_NAME_MAX];
+
+	found->may_fit |= platform_match(&fs->options->wanted, platform) > 0;
+	(void)buf_printf(&found->names, "%s%s", found->names.len ? ", " : "",
+		platform_format(platform, text)); /* cut short when there are many */
+}
+
+static int take_index(struct fs *fs, struct platforms *found, enum document_kind kind,
+	const char *bytes, size_t len, struct error *err)
+{
+	struct image_index idx = { 0 };
+	int rc = image_index_parse(&idx, kind, bytes, len, err);
+
+	for (size_t i = 0; i < idx.entry_count; i++) {
+		const struct descriptor *entry = &idx.entries[i];
+
+		if (image_index_entry_is_attestation(entry, NULL))
+			continue;
+		if (entry->has_platform)
+			take_platform(fs, found, &entry->platform);
+		else
+			found->may_fit = true;
+	}
+	image_index_release(&idx);
+	return rc;
+}
+
+static int read_config(struct fs *fs, const struct place *place, struct image *image,
+	struct cancel *cancel, struct error *err)
+{
+	CLEANUP(freep) char *bytes = NULL;
+	size_t len;
+	int rc = store_document(
+		fs->store, place->repository, &image->config, &bytes, &len, cancel, err);
+
+	return rc ? rc : image_parse_config(image, bytes, len, err);
+}
+
+static int take_manifest(struct fs *fs, const struct place *place, struct platforms *found,
+	enum document_kind kind, const char *bytes, size_t len, struct cancel *cancel,
+	struct error *err)
+{
+	struct image image = { 0 };
+	int rc = image_parse(&image, kind, bytes, len, err);
+
+	if (!rc && !image.is_artifact && !image.has_config)
+		rc = read_config(fs, place, &image, cancel, err);
+	if (!rc && image.has_config)
+		take_platform(fs, found, &image.parsed.platform);
+	else
+		found->may_fit = true;
+	image_release(&image);
+	return rc;
+}
+
+static int find_platforms(struct fs *fs, const struct place *place, struct platforms *found,
+	struct cancel *cancel, struct error *err)
+{
+	struct descriptor descriptor = { .digest = place->image };
+	CLEANUP(freep) char *bytes = NULL;
+	CLEANUP(freep) char *type = NULL;
+	enum document_kind kind;
+	size_t len;
+	int rc = 0;
+
+	if (!digest_is_set(&place->image))
+		rc = store_resolve(
+			fs->store, place->repository, place->tag, &descriptor, cancel, err);
+	if (!rc)
+		rc = store_manifest(fs->store, place->repository, &descriptor.digest, &bytes, &len,
+			&type, cancel, err);
+	descriptor_release(&descriptor);
+	if (!rc)
+		rc = document_kind(&kind, type, bytes, len, err);
+	if (rc)
+		return rc;
+	if (kind == DOCUMENT_OCI_INDEX || kind == DOCUMENT_DOCKER_LIST)
+		return take_index(fs, found, kind, bytes, len, err);
+	return take_manifest(fs, place, found, kind, bytes, len, cancel, err);
+}
+
+/* An image that is not there for the platform is no mount.  What cannot be read is one: its root
+ * says what is wrong.  An engine would have to save the image first. */
+static int check_platform(
+	struct fs *fs, const struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct platforms found = { .names.max = PLATFORM_NAMES_MAX };
+	struct error why = { "" };
+	int rc;
+
+	if (fs->options->nocheck || fs->options->transport == TRANSPORT_DAEMON)
+		return 0;
+	rc = find_platforms(fs, place, &found, cancel, &why);
+	if (rc == -EINTR)
+		*err = why;
+	else if (!rc && !found.may_fit)
+		rc = error_set(err, ENOENT, "no image for platform %s\nhint: there is %s",
+			fs->options->platform, found.names.len ? found.names.data : "none");
+	else
+		rc = 0;
+	buf_release(&found.names);
+	return rc;
+}
+
 static int open_and_find(struct fs *fs, struct cancel *cancel, struct error *err)
 {
 	struct node *root = node_root(fs);
@@ -394,6 +510,8 @@ static int open_and_find(struct fs *fs, struct cancel *cancel, struct error *err
 		rc = find_registry_root(fs, &root->place, &view, cancel, err);
 	else if (!rc)
 		rc = find_local_root(fs, &root->place, &view, cancel, err);
+	if (!rc && view == &view_platform)
+		rc = check_platform(fs, &root->place, cancel, err);
 	root->view = fs->options->rootfs ? &view_rootfs : view;
 	return rc;
 }

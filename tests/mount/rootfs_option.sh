@@ -88,3 +88,13 @@ tar -cf "$work/other.tar" -C "$forms" oci/oci-layout
 refused 32 "holds no image" "docker-archive:$work/other.tar" ttl=1s
 refused 32 "holds no image" "docker-archive:$forms/oci" ttl=1s
 refused 32 "not an image" "$work/other.tar" ttl=1s
+
+# Nor is there a mount for a platform that the image is not for.
+demo=$(demo_layout)
+refused 32 "no image for platform linux/s390x" "oci:$demo:1.0" platform=linux/s390x
+refused 32 "hint: there is linux/amd64, linux/arm64, linux/arm/v7" "oci:$demo:1.0" \
+	platform=linux/s390x,rootfs
+refused 32 "no image for platform linux/arm64" "dir:$forms/schema1" platform=linux/arm64
+mount_imgfs "oci:$demo:1.0" "$work/mnt" platform=linux/s390x,nocheck
+assert_fails "No such file" ls "$work/mnt/"
+unmount "$work/mnt"
