@@ -30,11 +30,8 @@ int referrer_list_add(
 static int by_digest(const void *a, const void *b)
 {
 	const struct descriptor *x = a, *y = b;
-	int order = (x->digest.algorithm > y->digest.algorithm) -
-		    (x->digest.algorithm < y->digest.algorithm);
+	int order = digest_compare(&x->digest, &y->digest);
 
-	if (!order)
-		order = memcmp(x->digest.bytes, y->digest.bytes, sizeof x->digest.bytes);
 	return order ? order : !x->artifact_type - !y->artifact_type;
 }
 

@@ -164,6 +164,13 @@ bool digest_equal(const struct digest *a, const struct digest *b)
 	       !memcmp(a->bytes, b->bytes, digest_size(a->algorithm));
 }
 
+int digest_compare(const struct digest *a, const struct digest *b)
+{
+	int order = (a->algorithm > b->algorithm) - (a->algorithm < b->algorithm);
+
+	return order ? order : memcmp(a->bytes, b->bytes, sizeof a->bytes);
+}
+
 /* The bytes of a hash are mixed already; the product (2^64 / golden ratio)
  * spreads the algorithm and guards tables that use the low bits alone. */
 uint64_t digest_hash(const struct digest *digest)

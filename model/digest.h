@@ -48,6 +48,8 @@ size_t digest_size(enum digest_algorithm algorithm);                /* in bytes 
 
 bool digest_is_set(const struct digest *digest);
 bool digest_equal(const struct digest *a, const struct digest *b);
+/* An order of all digests, as qsort() wants it. */
+int digest_compare(const struct digest *a, const struct digest *b);
 /* A well-mixed hash for tables; not a digest. */
 uint64_t digest_hash(const struct digest *digest);
 

@@ -129,8 +129,14 @@ static void hashes_at_once(void **state)
 	assert_int_equal(digest_parse(&parsed, "sha256:" ABC, NULL), 0);
 	assert_true(digest_equal(&digest, &parsed));
 	assert_true(digest_hash(&digest) == digest_hash(&parsed));
+	assert_int_equal(digest_compare(&digest, &parsed), 0);
 	assert_int_equal(digest_of(&digest, DIGEST_SHA256, NULL, 0, NULL), 0);
 	assert_false(digest_equal(&digest, &parsed));
+	/* "e3..." is behind "ba..."; the algorithm goes before */
+	assert_true(digest_compare(&digest, &parsed) > 0);
+	assert_true(digest_compare(&parsed, &digest) < 0);
+	parsed.algorithm = DIGEST_SHA512;
+	assert_true(digest_compare(&digest, &parsed) < 0);
 	hasher_free(NULL);
 }
 
