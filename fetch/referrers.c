@@ -2,9 +2,12 @@
 #include "fetch/referrers.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TAG_HEX = 64 }; /* digits of a digest that a fallback tag has */
 
 int referrer_list_add(
 	struct referrer_list *list, const struct descriptor *referrer, struct error *err)
@@ -69,4 +72,26 @@ char *referrers_tag(const struct digest *subject, char text[static REFERRERS_TAG
 	(void)snprintf(text, REFERRERS_TAG_MAX, "%.32s-%.64s",
 		digest_algorithm_name(subject->algorithm), digest_hex(subject, hex));
 	return text;
+}
+
+bool referrers_tag_parse(struct digest *ret, const char *tag)
+{
+	const char *dash = strchr(tag, '-');
+	char algorithm[32 + 1], hex[DIGEST_HEX_MAX];
+
+	if (!dash || dash - tag >= (ptrdiff_t)sizeof algorithm || strlen(dash + 1) != TAG_HEX)
+		return false;
+	(void)snprintf(algorithm, sizeof algorithm, "%.*s", (int)(dash - tag), tag);
+	if (!digest_parse_parts(ret, algorithm, dash + 1, NULL))
+		return true;
+	(void)snprintf(hex, sizeof hex, "%s%0*d", dash + 1, DIGEST_HEX_MAX - 1 - TAG_HEX, 0);
+	return !digest_parse_parts(ret, algorithm, hex, NULL);
+}
+
+struct digest referrers_tag_digest(const struct digest *subject)
+{
+	struct digest cut = *subject;
+
+	memset(cut.bytes + TAG_HEX / 2, 0, sizeof cut.bytes - TAG_HEX / 2);
+	return cut;
 }

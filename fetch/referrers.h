@@ -30,5 +30,9 @@ void referrer_list_release(struct referrer_list *list);
 /* The tag that holds the referrers of a manifest where there is no API for them: "sha256-HEX".
  * Writes it and its NUL; returns text. */
 char *referrers_tag(const struct digest *subject, char text[static REFERRERS_TAG_MAX]);
+/* The other way.  The tag has the beginning of a long digest alone, the rest of *ret is 0 then:
+ * it equals the referrers_tag_digest() of its subject.  False: no such tag. */
+bool referrers_tag_parse(struct digest *ret, const char *tag);
+struct digest referrers_tag_digest(const struct digest *subject);
 
 #endif

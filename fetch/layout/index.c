@@ -7,6 +7,7 @@
 #include "fetch/layout/internal.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,17 +32,22 @@ static void entry_release(struct layout_entry *entry)
 	*entry = (struct layout_entry){ 0 };
 }
 
-void layout_index_free(struct layout_index *idx)
+struct layout_index *layout_index_ref(struct layout_index *idx)
 {
-	if (!idx)
+	(void)atomic_fetch_add_explicit(&idx->users, 1, memory_order_relaxed);
+	return idx;
+}
+
+void layout_index_unref(struct layout_index *idx)
+{
+	if (!idx || atomic_fetch_sub_explicit(&idx->users, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < idx->count; i++)
 		entry_release(&idx->entries[i]);
 	free(idx->entries);
+	layout_referrers_free(idx->referrers);
 	free(idx);
 }
-
-CLEANUP_POINTER(layout_indexp, struct layout_index, layout_index_free)
 
 /* --- names --- */
 
@@ -242,6 +248,7 @@ int layout_index_parse(struct layout_index **ret, const char *bytes, size_t len,
 
 	if (!idx)
 		return error_set(err, ENOMEM, "out of memory");
+	atomic_init(&idx->users, 1);
 	rc = document_kind(&kind, NULL, bytes, len, err);
 	if (!rc)
 		rc = json_parse(&root, bytes, len, err);

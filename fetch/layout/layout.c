@@ -5,7 +5,9 @@
  * What index.json says is kept parsed, under the lock, together with the
  * stat of the file it was read from; each question first compares the stat.
  * Reading and parsing happen without the lock: two threads may both do it,
- * the later result stays.
+ * the later result stays.  What refers to what is found from one state of
+ * index.json and goes with it, as blobs do not change; there the first result
+ * stays.
  */
 #include "fetch/layout/layout.h"
 
@@ -134,7 +136,7 @@ static int refresh(struct layout_source *layout, struct error *err)
 	layout->idx = idx;
 	layout->idx_stat = st;
 	(void)pthread_mutex_unlock(&layout->lock);
-	layout_index_free(old);
+	layout_index_unref(old);
 	return 0;
 }
 
@@ -325,6 +327,48 @@ static int open_reader(struct source *source, const struct digest *digest, struc
 	return open_blob_file(layout_source(source), digest, ret, err);
 }
 
+/* Keeps what was found for those who ask next, if nobody was faster. */
+static void keep_referrers(
+	struct layout_source *layout, struct layout_index *idx, struct layout_referrers **found)
+{
+	const char *ceiling = NULL;
+
+	(void)pthread_mutex_lock(&layout->lock);
+	if (!idx->referrers) {
+		ceiling = (*found)->ceiling;
+		idx->referrers = TAKE(*found);
+	}
+	(void)pthread_mutex_unlock(&layout->lock);
+	if (ceiling)
+		observer_log(layout->observer, LOG_LEVEL_WARNING,
+			"layout '%s': not all referrers are known: %s", name_of(layout), ceiling);
+}
+
+/* Blobs are common to all repositories, and a manifest without a name is in none of them. */
+static int referrers(struct source *source, const char *repository, const struct digest *subject,
+	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err)
+{
+	struct layout_source *layout = layout_source(source);
+	CLEANUP(layout_referrersp) struct layout_referrers *found = NULL;
+	CLEANUP(layout_indexp) struct layout_index *idx = NULL;
+	bool is_known;
+	int rc = begin(layout, cancel, err);
+
+	(void)repository;
+	if (rc)
+		return rc;
+	idx = layout_index_ref(layout->idx);
+	is_known = idx->referrers;
+	end(layout);
+	if (!is_known) {
+		rc = layout_referrers_find(&found, source, idx, cancel, err);
+		if (rc)
+			return error_prefix(err, rc, "layout '%s': referrers", name_of(layout));
+		keep_referrers(layout, idx, &found);
+	}
+	return layout_referrers_of(idx->referrers, subject, ret, ret_count, err);
+}
+
 static const char *identity(struct source *source)
 {
 	(void)source;
@@ -350,7 +394,7 @@ static void layout_free(struct source *source)
 {
 	struct layout_source *layout = layout_source(source);
 
-	layout_index_free(layout->idx);
+	layout_index_unref(layout->idx);
 	bundle_free(layout->bundle);
 	(void)pthread_mutex_destroy(&layout->lock);
 	free(layout);
@@ -364,7 +408,7 @@ static const struct source_ops layout_ops = {
 	.manifest = manifest,
 	.open_blob = open_blob,
 	.open_reader = open_reader,
-	.referrers = layout_referrers,
+	.referrers = referrers,
 	.identity = identity,
 	.probe = probe,
 	.free = layout_free,

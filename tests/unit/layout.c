@@ -649,6 +649,14 @@ static const struct referrers_case {
 		"b t/b c - " },
 	{ "referrers: the tag of another one", INDEX(UNTYPED("a", REF("sha256-" HEX("1")))),
 		NESTED(CHILD("b", TYPE("t/b")), ""), MANIFEST(""), NULL, "" },
+	{ "referrers: by the fallback tag of what another index holds, too",
+		INDEX(UNTYPED("b", REF("x")) "," UNTYPED("a", REF("sha256-" SUBJECT))),
+		NESTED(CHILD("c", TYPE("t/c")), ""), NESTED(CHILD("a", ""), ""), MANIFEST(""),
+		"c t/c " },
+	{ "referrers: named again by a wrong type",
+		INDEX("{" OCI("index") ",\"digest\":\"sha256:" HEX("a") "\",\"size\":5}," UNTYPED(
+			"a", REF("x"))),
+		MANIFEST(TO(SUBJECT)), NULL, NULL, "a config/type " },
 	{ "referrers: malformed ones take no other with them",
 		INDEX(UNTYPED("a", "") "," UNTYPED("b", "") "," UNTYPED("c", "")),
 		"{\"schemaVersion\":2," OCI("manifest") TO(SUBJECT) "}", "", MANIFEST(TO(SUBJECT)),
@@ -658,25 +666,31 @@ static const struct referrers_case {
 };
 
 /* What refers to the digest, as "DIGIT TYPE " for each. */
-static const char *referrers(struct source *source, const char *hex)
+static const char *referrers_to(
+	struct source *source, const struct digest *subject, struct cancel *cancel)
 {
 	static char text[1024];
 	char found_hex[DIGEST_HEX_MAX];
 	struct descriptor *found = NULL;
 	struct error err = { "" };
-	struct digest subject;
 	size_t count = 0, used = 0;
+	int rc = source->ops->referrers(source, "", subject, &found, &count, cancel, &err);
 
-	assert_int_equal(digest_parse_parts(&subject, "sha256", hex, NULL), 0);
-	if (source->ops->referrers(source, "", &subject, &found, &count, NULL, &err))
-		fail_msg("%s", err.text);
-	text[0] = '\0';
+	(void)snprintf(text, sizeof text, "%s", rc ? strerrorname_np(-rc) : "");
 	for (size_t i = 0; i < count; i++)
 		used += (size_t)snprintf(text + used, sizeof text - used, "%c %s ",
 			digest_hex(&found[i].digest, found_hex)[0],
 			found[i].artifact_type ? found[i].artifact_type : "-");
 	descriptors_free(found, count);
 	return text;
+}
+
+static const char *referrers(struct source *source, const char *hex)
+{
+	struct digest subject;
+
+	assert_int_equal(digest_parse_parts(&subject, "sha256", hex, NULL), 0);
+	return referrers_to(source, &subject, NULL);
 }
 
 static void referrers_row(void **state)
@@ -695,6 +709,135 @@ static void referrers_row(void **state)
 		write_file(&place, "blobs/sha256/" HEX("c"), c->c);
 	source = open_layout(place.dir);
 	assert_string_equal(referrers(source, SUBJECT), c->found);
+	source_free(source);
+	drop(&place);
+}
+
+/* The tag has half the digits of such a subject. */
+static void a_long_subject_by_the_fallback_tag(void **state)
+{
+	struct digest subject = digest_text("sha512:" HELLO_512_HEX);
+	struct source *source;
+	struct place place;
+
+	(void)state;
+	make(&place, INDEX(UNTYPED("a", REF("sha512-9b71d224bd62f3785d96d46ad3ea3d73"
+					    "319bfbc2890caadae2dff72519673ca7"))));
+	write_file(&place, "blobs/sha256/" HEX("a"), NESTED(CHILD("b", TYPE("t/b")), ""));
+	source = open_layout(place.dir);
+	assert_string_equal(referrers_to(source, &subject, NULL), "b t/b ");
+	source_free(source);
+	drop(&place);
+}
+
+/* Digests are numbers here. */
+static const char *numbered(unsigned n)
+{
+	static char hex[64 + 1];
+
+	(void)snprintf(hex, sizeof hex, "%064x", n);
+	return hex;
+}
+
+static const char *numbered_blob(const struct place *place, unsigned n)
+{
+	char name[128];
+
+	(void)snprintf(name, sizeof name, "blobs/sha256/%s", numbered(n));
+	return in_place(place, name);
+}
+
+/* An index.json of the digests 0, 1, ... */
+static void write_numbered_index(const struct place *place, unsigned count)
+{
+	FILE *file = fopen(in_place(place, "index.json"), "w");
+
+	assert_non_null(file);
+	(void)fputs("{\"schemaVersion\":2,\"manifests\":[", file);
+	for (unsigned n = 0; n < count; n++)
+		(void)fprintf(
+			file, "%s{\"digest\":\"sha256:%s\",\"size\":5}", n ? "," : "", numbered(n));
+	(void)fputs("]}", file);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* A manifest whose subject is another number; its type tells which. */
+static void write_numbered(const struct place *place, unsigned n, unsigned subject)
+{
+	FILE *file = fopen(numbered_blob(place, n), "w");
+
+	assert_non_null(file);
+	(void)fprintf(file,
+		"{\"schemaVersion\":2," OCI(
+			"manifest") ",\"artifactType\":\"t/%u\","
+				    "\"config\":{\"mediaType\":\"config/type\",\"digest\":\"" EMPTY
+				    "\",\"size\":0},"
+				    "\"layers\":[],\"subject\":{" OCI(
+					    "manifest") ",\"digest\":\"sha256:%s\","
+							"\"size\":5}}",
+		n, numbered(subject));
+	assert_int_equal(fclose(file), 0);
+}
+
+enum { IMAGES = 200 };
+
+/* Nothing is left to be read after the first question, until index.json changes. */
+static void manifests_are_read_once(void **state)
+{
+	struct digest subject = digest_text("sha256:" HEX("0"));
+	struct cancel cancel;
+	struct source *source;
+	struct place place;
+	char want[32];
+
+	(void)state;
+	make(&place, INDEX(""));
+	write_numbered_index(&place, IMAGES);
+	for (unsigned n = 0; n < IMAGES; n++)
+		write_numbered(&place, n, (n + 1) % IMAGES);
+	source = open_layout(place.dir);
+	cancel_init(&cancel);
+	cancel_set(&cancel);
+	assert_string_equal(referrers_to(source, &subject, &cancel), "EINTR");
+	cancel_release(&cancel);
+	assert_string_equal(referrers(source, numbered(0)), "0 t/199 ");
+	for (unsigned n = 0; n < IMAGES; n++)
+		assert_int_equal(unlink(numbered_blob(&place, n)), 0);
+	for (unsigned n = 0; n < IMAGES; n++) {
+		(void)snprintf(want, sizeof want, "0 t/%u ", (n + IMAGES - 1) % IMAGES);
+		assert_string_equal(referrers(source, numbered(n)), want);
+	}
+	write_numbered_index(&place, IMAGES + 1);
+	assert_string_equal(referrers(source, numbered(0)), "");
+	source_free(source);
+	drop(&place);
+}
+
+enum { LARGE = 65 }; /* documents of 4 MiB: one more than 256 MiB */
+
+/* What was found before the ceiling counts; it is told once. */
+static void bytes_read_are_bounded(void **state)
+{
+	struct source *source;
+	struct place place;
+	char first[512];
+
+	(void)state;
+	make(&place, INDEX(""));
+	write_numbered_index(&place, LARGE + 2);
+	write_numbered(&place, 0, 1000);
+	(void)snprintf(first, sizeof first, "%s", numbered_blob(&place, 1));
+	write_file(&place, "blobs/sha256/" HEX("f"), "");
+	assert_int_equal(truncate(in_place(&place, "blobs/sha256/" HEX("f")), DOCUMENT_MAX), 0);
+	assert_int_equal(rename(in_place(&place, "blobs/sha256/" HEX("f")), first), 0);
+	for (unsigned n = 2; n <= LARGE; n++)
+		assert_int_equal(link(first, numbered_blob(&place, n)), 0);
+	write_numbered(&place, LARGE + 1, 1000);
+	source = open_layout(place.dir);
+	warnings = 0;
+	for (int i = 0; i < 2; i++)
+		assert_string_equal(referrers(source, numbered(1000)), "0 t/0 ");
+	assert_int_equal(warnings, 1);
 	source_free(source);
 	drop(&place);
 }
@@ -735,6 +878,9 @@ int main(void)
 		cmocka_unit_test(blobs_are_streamed),
 		cmocka_unit_test(an_archive_is_read_in_place),
 		cmocka_unit_test(a_relative_path_stays_where_it_was),
+		cmocka_unit_test(a_long_subject_by_the_fallback_tag),
+		cmocka_unit_test(manifests_are_read_once),
+		cmocka_unit_test(bytes_read_are_bounded),
 		cmocka_unit_test(fixture_referrers),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(names_cases) +
