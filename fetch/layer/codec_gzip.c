@@ -3,10 +3,10 @@
  * A span starts at a member, or between two deflate blocks with the 32 KiB before as its
  * window.
  *
- * zlib is asked to stop between blocks only when the current span is long enough.
+ * The engine is asked to stop between blocks only when the current span is long enough.
  * Before that it runs on to exactly that length; it may then have passed a block's end
- * or not, depending on where the input was split.  So that spans depend on nothing but
- * the blob, a block that ends exactly there does not count.
+ * or not, depending on where the input was split: a block that ends exactly there does
+ * not count.
  */
 #include "fetch/layer/internal.h"
 
@@ -36,18 +36,19 @@ static uint8_t *gzip_room(const struct codec *codec, size_t *ret_room, bool *ret
 static int at_block(struct gzip_codec *gzip, struct error *err)
 {
 	struct cutter *cutter = gzip->base.cutter;
-	unsigned unused = (unsigned)gzip->gunzip.z.data_type & 7; /* bits of the last byte */
+	struct inflate *inflate = gzip->gunzip.inflate;
+	uint64_t bit = gzip->gunzip.block_bit;
 	struct span start = {
-		.stored_offset = gzip->gunzip.offset - (unused ? 1 : 0),
+		.stored_offset = bit / 8,
 		.start = SPAN_DEFLATE,
-		.bits = (uint8_t)(unused ? 8 - unused : 0),
+		.bits = bit % 8,
 	};
-	uInt window_len = 0;
+	size_t window_len;
 
 	if (!cutter->span.in_spool && cutter->span.plain_len == cutter->span_min)
 		return 0;
-	(void)inflateGetDictionary(&gzip->gunzip.z, gzip->window, &window_len);
-	return cutter_boundary(cutter, &start, gzip->gunzip.offset, gzip->window, window_len, err);
+	window_len = inflate->ops->window(inflate, gzip->window);
+	return cutter_boundary(cutter, &start, (bit + 7) / 8, gzip->window, window_len, err);
 }
 
 static int at_member(struct gzip_codec *gzip, struct error *err)

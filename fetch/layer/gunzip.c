@@ -13,7 +13,7 @@
  * passed over.  After the trailer comes another member, the end, or zeroes up to
  * the end (tapes are padded with them).
  *
- * zlib decodes raw deflate here, and the framing is ours, because the pass
+ * Raw deflate is the inflate engine's work, and the framing is ours, because the pass
  * has to see every member's first byte and a span may start inside a member.
  */
 #include "fetch/layer/internal.h"
@@ -54,19 +54,19 @@ __attribute__((format(printf, 3, 4))) static int malformed(
 int gunzip_init(struct gunzip *gunzip, uint64_t offset, bool is_checked, struct error *err)
 {
 	*gunzip = (struct gunzip){
+		.inflate = inflate_engine()->new (),
 		.state = GUNZIP_NEXT,
 		.is_checked = is_checked,
 		.offset = offset,
 		.member_end = offset,
 	};
-	if (inflateInit2(&gunzip->z, -MAX_WBITS) != Z_OK)
-		return error_set(err, ENOMEM, "gzip: out of memory");
-	return 0;
+	return gunzip->inflate ? 0 : error_set(err, ENOMEM, "gzip: out of memory");
 }
 
 void gunzip_release(struct gunzip *gunzip)
 {
-	(void)inflateEnd(&gunzip->z); /* fails only on a stream never begun */
+	if (gunzip->inflate)
+		gunzip->inflate->ops->free(gunzip->inflate);
 }
 
 static void take(struct gunzip *gunzip, struct bytes *in, size_t n)
@@ -79,14 +79,18 @@ static void take(struct gunzip *gunzip, struct bytes *in, size_t n)
 int gunzip_enter(struct gunzip *gunzip, struct bytes *in, unsigned bits, const void *window,
 	size_t window_len, struct error *err)
 {
+	unsigned value = bits ? *in->next >> bits : 0;
+	int rc;
+
 	gunzip->state = GUNZIP_BODY;
-	if (bits) {
-		if (inflatePrime(&gunzip->z, (int)(8 - bits), *in->next >> bits) != Z_OK)
-			return malformed(gunzip, err, "no way to start at bit %u", bits);
-		take(gunzip, in, 1);
-	}
-	if (window_len && inflateSetDictionary(&gunzip->z, window, (uInt)window_len) != Z_OK)
+	rc = gunzip->inflate->ops->enter(
+		gunzip->inflate, value, bits ? 8 - bits : 0, window, window_len);
+	if (rc == -ENOMEM)
 		return error_set(err, ENOMEM, "gzip: out of memory");
+	if (rc)
+		return malformed(gunzip, err, "no way to start at bit %u", bits);
+	if (bits)
+		take(gunzip, in, 1);
 	return 0;
 }
 
@@ -99,8 +103,8 @@ static void next_field(struct gunzip *gunzip)
 	while (gunzip->state < GUNZIP_BODY && !(gunzip->flags & field_flags[gunzip->state]));
 	if (gunzip->state != GUNZIP_BODY)
 		return;
-	(void)inflateReset(&gunzip->z); /* the stream is a good one */
-	gunzip->crc = crc32(0, NULL, 0);
+	gunzip->inflate->ops->reset(gunzip->inflate);
+	gunzip->crc = 0;
 	gunzip->plain_len = 0;
 }
 
@@ -117,10 +121,15 @@ static bool gather(struct gunzip *gunzip, struct bytes *in, unsigned len)
 	return gunzip->field_len == len;
 }
 
+static uint32_t crc_of(const struct gunzip *gunzip, const void *bytes, size_t len)
+{
+	return gunzip->inflate->ops->crc32(gunzip->crc, bytes, len);
+}
+
 /* Takes n bytes of the header that do not matter but to its checksum. */
 static void skip(struct gunzip *gunzip, struct bytes *in, size_t n)
 {
-	gunzip->crc = crc32_z(gunzip->crc, in->next, n);
+	gunzip->crc = crc_of(gunzip, in->next, n);
 	take(gunzip, in, n);
 }
 
@@ -137,7 +146,8 @@ static int step_fixed(struct gunzip *gunzip, struct bytes *in, struct error *err
 	if (field[3] & RESERVED)
 		return malformed(gunzip, err, "reserved flags are set");
 	gunzip->flags = field[3];
-	gunzip->crc = crc32(0, field, 10);
+	gunzip->crc = 0;
+	gunzip->crc = crc_of(gunzip, field, 10);
 	next_field(gunzip);
 	return 0;
 }
@@ -147,7 +157,7 @@ static void step_extra_len(struct gunzip *gunzip, struct bytes *in)
 	if (!gather(gunzip, in, 2))
 		return;
 	gunzip->extra_left = gunzip->field[0] | (unsigned)gunzip->field[1] << 8;
-	gunzip->crc = crc32(gunzip->crc, gunzip->field, 2);
+	gunzip->crc = crc_of(gunzip, gunzip->field, 2);
 	next_field(gunzip);
 }
 
@@ -230,36 +240,38 @@ static int step_frame(struct gunzip *gunzip, struct bytes *in, struct error *err
 	return 0;
 }
 
-/* One call of inflate().  The end of a block can be reached without a byte of input
- * or output, from bits that zlib holds: it says Z_BUF_ERROR then, which is none. */
+/* The deflate stream is complete; of the trailer there may be bytes already. */
+static void end_body(struct gunzip *gunzip)
+{
+	gunzip->field_len = gunzip->inflate->excess_len;
+	memcpy(gunzip->field, gunzip->inflate->excess, gunzip->field_len);
+	gunzip->state = GUNZIP_TRAILER;
+}
+
 static int step_body(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t room,
 	bool stop_at_blocks, size_t *ret_len, struct error *err)
 {
-	z_stream *z = &gunzip->z;
-	size_t given = in->left < STORED_PIECE ? in->left : STORED_PIECE;
-	int rc;
+	struct inflate *inflate = gunzip->inflate;
+	size_t before = in->left;
+	const char *why = NULL;
+	int event;
 
-	z->next_in = (Bytef *)in->next;
-	z->avail_in = (uInt)given;
-	z->next_out = out;
-	z->avail_out = (uInt)(room < SPAN_SIZE_MAX ? room : SPAN_SIZE_MAX);
-	rc = inflate(z, stop_at_blocks ? Z_BLOCK : Z_NO_FLUSH);
-	take(gunzip, in, given - z->avail_in);
-	*ret_len = (size_t)(z->next_out - out);
+	event = inflate->ops->step(inflate, in, out, room < SPAN_SIZE_MAX ? room : SPAN_SIZE_MAX,
+		stop_at_blocks, ret_len, &why);
+	gunzip->offset += before - in->left;
+	if (event == -ENOMEM)
+		return error_set(err, ENOMEM, "gzip: out of memory");
+	if (event < 0)
+		return malformed(gunzip, err, "%s", why);
 	gunzip->plain_len += *ret_len;
 	if (gunzip->is_checked)
-		gunzip->crc = crc32_z(gunzip->crc, out, *ret_len);
-	if (rc == Z_STREAM_END) {
-		gunzip->field_len = 0;
-		gunzip->state = GUNZIP_TRAILER;
+		gunzip->crc = crc_of(gunzip, out, *ret_len);
+	if (event == INFLATE_END)
+		end_body(gunzip);
+	if (event != INFLATE_BLOCK)
 		return GUNZIP_MORE;
-	}
-	if (rc == Z_MEM_ERROR)
-		return error_set(err, ENOMEM, "gzip: out of memory");
-	if (rc != Z_OK && rc != Z_BUF_ERROR)
-		return malformed(gunzip, err, "%s", z->msg ? z->msg : "damaged data");
-	/* zlib.h: 128 is set right behind a block, 64 behind the last one. */
-	return stop_at_blocks && (z->data_type & (128 | 64)) == 128 ? GUNZIP_BLOCK : GUNZIP_MORE;
+	gunzip->block_bit = gunzip->offset * 8 - inflate->unused_bits;
+	return GUNZIP_BLOCK;
 }
 
 int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t room,

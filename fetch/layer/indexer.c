@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pass in steps of STORED_PIECE bytes: sha256 of the blob, then the codec, which
- * pushes into the cutter, which pushes the plain bytes on into sink() here.
+ * The pass in steps of STORED_PIECE bytes, however the bytes come, so that the index does not
+ * depend on it: sha256 of the blob, then the codec, which pushes into the cutter, which pushes
+ * the plain bytes on into sink() here.
  *
- *	undecided --first SNIFF bytes--> decoding --bad data--> hashing only
+ *	undecided --first step--> decoding --bad data--> hashing only
  *
  * A tar that proves malformed only ends the parsing: digest of the plain stream and spans
  * are still made, so that the stream itself can be shown.
@@ -25,9 +26,9 @@ struct indexer {
 	struct hasher *blob_hash;
 	uint64_t fed; /* stored bytes so far */
 
-	uint8_t head[SNIFF];
-	size_t head_len;
-	bool is_decided; /* the coding is known: head is used up */
+	uint8_t *piece; /* collects STORED_PIECE bytes */
+	size_t piece_len;
+	bool is_decided; /* the coding is known */
 	enum media_coding coding;
 	struct codec *codec; /* NULL while undecided, and when there is nothing to decode */
 	struct cutter cutter;
@@ -113,6 +114,9 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 	if (digest)
 		indexer->digest = *digest;
 	indexer->size = size;
+	indexer->piece = malloc(STORED_PIECE);
+	if (!indexer->piece)
+		return error_set(err, ENOMEM, "index a layer: out of memory");
 	rc = cutter_init(&indexer->cutter, spool, context, sink, indexer, err);
 	if (!rc)
 		rc = hasher_new(
@@ -144,6 +148,7 @@ void indexer_free(struct indexer *indexer)
 	tree_builder_free(indexer->builder);
 	hasher_free(indexer->diff_hash);
 	hasher_free(indexer->blob_hash);
+	free(indexer->piece);
 	free(indexer);
 }
 
@@ -158,49 +163,34 @@ static int judge(struct indexer *indexer, int rc, const struct error *why, struc
 	return 0;
 }
 
-static int decode(struct indexer *indexer, const uint8_t *bytes, size_t len, struct error *err)
+/* The first bytes of the blob tell the codec. */
+static int decide(struct indexer *indexer, struct bytes in, struct error *err)
 {
-	struct error why = { "" };
-
-	if (!indexer->codec || !len)
-		return 0;
-	return judge(indexer,
-		indexer->codec->ops->feed(indexer->codec, (struct bytes){ bytes, len }, &why), &why,
-		err);
-}
-
-/* The first bytes are here: they tell the codec. */
-static int decide(struct indexer *indexer, struct error *err)
-{
-	enum media_coding coding = media_coding_sniff(indexer->head, indexer->head_len);
-	int rc;
+	enum media_coding coding = media_coding_sniff(in.next, in.left < SNIFF ? in.left : SNIFF);
 
 	indexer->is_decided = true;
 	indexer->coding = coding;
-	if (!codings[coding].open) {
-		fail_decode(indexer, codings[coding].status, codings[coding].message);
-		return 0;
-	}
-	rc = codings[coding].open(&indexer->codec, &indexer->cutter, err);
-	return rc ? rc : decode(indexer, indexer->head, indexer->head_len, err);
+	if (codings[coding].open)
+		return codings[coding].open(&indexer->codec, &indexer->cutter, err);
+	fail_decode(indexer, codings[coding].status, codings[coding].message);
+	return 0;
 }
 
-/* One step of the pass. */
-static int step(struct indexer *indexer, const uint8_t *bytes, size_t len, struct error *err)
+/* One step of the pass: with all that was collected. */
+static int step(struct indexer *indexer, struct error *err)
 {
-	size_t n = 0;
+	struct bytes in = { indexer->piece, indexer->piece_len };
+	struct error why = { "" };
 	int rc;
 
-	rc = hasher_update(indexer->blob_hash, bytes, len, err);
-	if (rc)
+	indexer->piece_len = 0;
+	rc = hasher_update(indexer->blob_hash, in.next, in.left, err);
+	if (!rc && !indexer->is_decided)
+		rc = decide(indexer, in, err);
+	if (rc || !indexer->codec || !in.left)
 		return rc;
-	if (!indexer->is_decided) {
-		n = SNIFF - indexer->head_len < len ? SNIFF - indexer->head_len : len;
-		memcpy(indexer->head + indexer->head_len, bytes, n);
-		indexer->head_len += n;
-		rc = indexer->head_len == SNIFF ? decide(indexer, err) : 0;
-	}
-	return rc ? rc : decode(indexer, bytes + n, len - n, err);
+	rc = indexer->codec->ops->feed(indexer->codec, in, &why);
+	return judge(indexer, rc, &why, err);
 }
 
 int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct error *err)
@@ -213,11 +203,14 @@ int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct 
 			indexer->size);
 	indexer->fed += len;
 	while (!rc && len) {
-		size_t n = len < STORED_PIECE ? len : STORED_PIECE;
+		size_t room = STORED_PIECE - indexer->piece_len, n = len < room ? len : room;
 
-		rc = step(indexer, next, n, err);
+		memcpy(indexer->piece + indexer->piece_len, next, n);
+		indexer->piece_len += n;
 		next += n;
 		len -= n;
+		if (n == room)
+			rc = step(indexer, err);
 	}
 	return rc;
 }
@@ -245,12 +238,9 @@ static int verify(struct indexer *indexer, struct error *err)
 static int finish_decode(struct indexer *indexer, struct error *err)
 {
 	struct error why = { "" };
-	int rc = 0;
 
-	if (!indexer->is_decided)
-		rc = decide(indexer, err);
-	if (rc || !indexer->codec)
-		return rc;
+	if (!indexer->codec)
+		return 0;
 	return judge(indexer, indexer->codec->ops->finish(indexer->codec, &why), &why, err);
 }
 
@@ -300,7 +290,9 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 	struct index_parts parts = { .layer = &layer };
 	int rc;
 
-	rc = verify(indexer, err);
+	rc = step(indexer, err);
+	if (!rc)
+		rc = verify(indexer, err);
 	if (!rc)
 		rc = finish_decode(indexer, err);
 	if (!rc)

@@ -44,6 +44,53 @@ struct bytes {
 	size_t left;
 };
 
+/* --- inflate*.c: raw deflate as a push stream, by one library or another --- */
+
+enum inflate_event {
+	INFLATE_MORE,  /* in is used up, or out is full */
+	INFLATE_BLOCK, /* between two deflate blocks; only when asked to stop there */
+	INFLATE_END,   /* behind the last block, and all of it is out */
+};
+
+struct inflate {
+	const struct inflate_ops *ops;
+	unsigned unused_bits; /* at INFLATE_BLOCK: the last so many bits taken are the next block's
+			       */
+	unsigned
+		excess_len; /* at INFLATE_END: the last so many bytes taken are not the stream's, */
+	uint8_t excess[8];  /* these */
+};
+
+/* Every engine gives the same bytes, and goes on where another one stopped.  Not all see the
+ * same places between blocks. */
+struct inflate_ops {
+	const char *name;
+	struct inflate *(*new)(void); /* NULL: out of memory */
+	void (*free)(struct inflate *);
+	/* A stream begins. */
+	void (*reset)(struct inflate *);
+	/* On a new one: a stream goes on behind the window, first with the low count (0 to 7)
+	 * bits of value.  -ENOMEM, or -EIO. */
+	int (*enter)(struct inflate *, unsigned value, unsigned count, const void *window,
+		size_t window_len);
+	/* Goes on to the next event; an enum inflate_event, -ENOMEM, or -EIO and why.  room is
+	 * at most SPAN_SIZE_MAX.  *ret_len bytes came out. */
+	int (*step)(struct inflate *, struct bytes *in, uint8_t *out, size_t room,
+		bool stop_at_blocks, size_t *ret_len, const char **ret_why);
+	/* At INFLATE_BLOCK: the last bytes that came out, up to SPAN_WINDOW; returns how many. */
+	size_t (*window)(struct inflate *, uint8_t window[static SPAN_WINDOW]);
+	/* gzip's CRC32, from 0 on. */
+	uint32_t (*crc32)(uint32_t crc, const void *bytes, size_t len);
+};
+
+extern const struct inflate_ops inflate_isal_ops; /* where HAVE_ISAL */
+extern const struct inflate_ops inflate_zlib_ops;
+extern const struct inflate_ops *const inflate_engines[]; /* the fastest first; ends in NULL */
+
+const struct inflate_ops *inflate_engine(void);
+/* One of inflate_engines, for tests: not while a thread uses one. */
+void inflate_choose(const struct inflate_ops *const *engine);
+
 /* --- gunzip.c: gzip members as one push stream --- */
 
 enum gunzip_event {
@@ -66,16 +113,17 @@ enum gunzip_state {
 };
 
 struct gunzip {
-	z_stream z; /* raw inflate */
+	struct inflate *inflate;
 	enum gunzip_state state;
 	bool is_checked;   /* the members' checksums and sizes are compared */
 	uint8_t flags;     /* of the member */
 	uint8_t field[10]; /* a header field or the trailer, field_len bytes are here */
 	unsigned field_len;
 	unsigned extra_left;
-	uLong crc;           /* of the header so far, then of the plain bytes */
+	uint32_t crc;        /* of the header so far, then of the plain bytes */
 	uint64_t plain_len;  /* of the member so far */
 	uint64_t offset;     /* stored bytes taken so far */
+	uint64_t block_bit;  /* at GUNZIP_BLOCK: where the next block starts, in bits */
 	uint64_t member_end; /* where the last complete member ended */
 };
 

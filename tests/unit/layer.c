@@ -932,7 +932,7 @@ static const struct bad_case {
 	{ "gzip: ends after the header", gz_no_body, CODING_GZIP, -EIO, "ends inside" },
 	{ "gzip: ends in the header", gz_no_header, CODING_GZIP, -EIO, "ends inside" },
 	{ "gzip: ends in the second header", gz_half_header, CODING_GZIP, -EIO, "ends inside" },
-	{ "gzip: bad block", gz_bad_block, CODING_GZIP, -EIO, "invalid block type" },
+	{ "gzip: bad block", gz_bad_block, CODING_GZIP, -EIO, "invalid block" },
 	{ "zstd: wrong checksum", zst_bad_checksum, CODING_ZSTD, -EIO, "checksum" },
 	{ "zstd: ends in a frame", zst_no_end, CODING_ZSTD, -EIO, "ends inside" },
 	{ "zstd: ends in the magic", zst_no_frame, CODING_ZSTD, -EIO, "ends inside" },
