@@ -11,6 +11,8 @@
  *	            +----------------------------------------+  +--+
  *	              boundary                                buffer has SPAN_SIZE_MIN
  *
+ * While a span is hashed on another thread, the next one grows in a second buffer.
+ *
  * A full buffer is written to the spool as spans of SPAN_SIZE_MIN, each a zstd frame; from
  * then on, what comes goes there as well, up to the next boundary.  Where spans end
  * depends on the bytes alone, not on the pieces they came in.
@@ -22,10 +24,11 @@
 
 #include "fetch/cancel.h"
 
-int cutter_init(struct cutter *cutter, indexer_spool_fn *spool, void *spool_context,
-	cutter_sink_fn *sink, void *sink_context, struct error *err)
+void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_fn *spool,
+	void *spool_context, cutter_sink_fn *sink, void *sink_context)
 {
 	*cutter = (struct cutter){
+		.hashing = hashing,
 		.span = { .window = UINT32_MAX },
 		.limit = SPAN_SIZE_MAX,
 		.span_min = SPAN_SIZE_MIN,
@@ -36,13 +39,12 @@ int cutter_init(struct cutter *cutter, indexer_spool_fn *spool, void *spool_cont
 		.sink_context = sink_context,
 	};
 	buf_init(&cutter->windows, WINDOWS_MAX);
-	return hasher_new(&cutter->span_hash, DIGEST_SHA256, err);
 }
 
 void cutter_release(struct cutter *cutter)
 {
-	hasher_free(cutter->span_hash);
 	free(cutter->buffer);
+	free(cutter->other);
 	free(cutter->spans);
 	buf_release(&cutter->windows);
 	free(cutter->window_table);
@@ -72,9 +74,7 @@ int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err)
 	return 0;
 }
 
-/* An array of capacity elements with room for one more behind count; NULL: out of memory,
- * the old one stays. */
-static void *grow(void *array, size_t element, uint32_t count, uint32_t *capacity)
+void *table_grow(void *array, size_t element, uint32_t count, uint32_t *capacity)
 {
 	uint32_t wanted = *capacity ? *capacity * 2 : 64;
 	void *grown;
@@ -87,17 +87,16 @@ static void *grow(void *array, size_t element, uint32_t count, uint32_t *capacit
 	return grown;
 }
 
-/* The span is complete but for its digest: into the table with it, and on to the next. */
-static int push_span(struct cutter *cutter, const uint8_t sha256[static 32], struct error *err)
+/* The span is complete: into the table with it, and on to the next. */
+static int push_span(struct cutter *cutter, struct error *err)
 {
 	struct span *span = &cutter->span;
-	struct span *spans =
-		grow(cutter->spans, sizeof *spans, cutter->span_count, &cutter->span_capacity);
+	struct span *spans = table_grow(
+		cutter->spans, sizeof *spans, cutter->span_count, &cutter->span_capacity);
 
 	if (!spans)
 		return out_of_memory(cutter, err);
 	cutter->spans = spans;
-	memcpy(span->sha256, sha256, sizeof span->sha256);
 	spans[cutter->span_count++] = *span;
 	*span = (struct span){
 		.plain_offset = span->plain_offset + span->plain_len,
@@ -108,16 +107,23 @@ static int push_span(struct cutter *cutter, const uint8_t sha256[static 32], str
 	return 0;
 }
 
-static int finish_hash(struct cutter *cutter, struct digest *ret, struct error *err)
+/* The spans in the buffer are complete, and hashed up to number; the next ones begin in a
+ * buffer that nobody reads. */
+static int change_buffer(struct cutter *cutter, uint64_t number, struct error *err)
 {
-	int rc;
+	uint8_t *next = cutter->other;
 
-	rc = hasher_final(cutter->span_hash, ret, err);
-	if (rc)
-		return broken(cutter, rc);
-	hasher_free(TAKE(cutter->span_hash));
-	rc = hasher_new(&cutter->span_hash, DIGEST_SHA256, err);
-	return rc ? broken(cutter, rc) : 0;
+	if (!number)
+		return 0;
+	if (!next)
+		next = malloc(cutter->limit);
+	if (!next)
+		return out_of_memory(cutter, err);
+	hashing_wait(cutter->hashing, cutter->other_until);
+	cutter->other = cutter->buffer;
+	cutter->other_until = number;
+	cutter->buffer = next;
+	return 0;
 }
 
 static int open_spool(struct cutter *cutter, struct error *err)
@@ -134,8 +140,7 @@ static int open_spool(struct cutter *cutter, struct error *err)
 }
 
 /* Writes the current span, whose bytes are at plain, to the spool. */
-static int spool_span(struct cutter *cutter, const uint8_t *plain, const uint8_t sha256[static 32],
-	struct error *err)
+static int spool_span(struct cutter *cutter, const uint8_t *plain, struct error *err)
 {
 	struct span *span = &cutter->span;
 	size_t len;
@@ -158,42 +163,39 @@ static int spool_span(struct cutter *cutter, const uint8_t *plain, const uint8_t
 	span->stored_offset = cutter->spool_size;
 	span->stored_len = len;
 	cutter->spool_size += len;
-	return push_span(cutter, sha256, err);
+	return push_span(cutter, err);
 }
 
 /* The buffer is full and no place to start was met. */
 static int spool_buffer(struct cutter *cutter, struct error *err)
 {
 	uint32_t len = cutter->span.plain_len;
-	struct digest digest;
-	int rc;
+	uint64_t number = 0;
+	int rc = 0;
 
-	rc = finish_hash(cutter, &digest, err); /* of all: of no use if there are several */
-	if (!rc && len == SPAN_SIZE_MIN)
-		return spool_span(cutter, cutter->buffer, digest.bytes, err);
 	for (uint32_t done = 0; !rc && done < len; done += SPAN_SIZE_MIN) {
+		const uint8_t *plain = cutter->buffer + done;
+
+		number = hashing_post(cutter->hashing, HASH_SPAN, plain, SPAN_SIZE_MIN);
 		cutter->span.plain_len = SPAN_SIZE_MIN;
-		rc = digest_of(&digest, DIGEST_SHA256, cutter->buffer + done, SPAN_SIZE_MIN, err);
-		if (rc)
-			return broken(cutter, rc);
-		rc = spool_span(cutter, cutter->buffer + done, digest.bytes, err);
+		rc = spool_span(cutter, plain, err);
 	}
-	return rc;
+	return rc ? rc : change_buffer(cutter, number, err);
 }
 
 /* The current span ends here. */
 static int cut(struct cutter *cutter, uint64_t stored_end, struct error *err)
 {
-	struct digest digest;
+	struct span *span = &cutter->span;
+	uint64_t number = 0;
 	int rc;
 
-	rc = finish_hash(cutter, &digest, err);
-	if (rc)
-		return rc;
-	if (cutter->span.in_spool)
-		return spool_span(cutter, cutter->buffer, digest.bytes, err);
-	cutter->span.stored_len = stored_end - cutter->span.stored_offset;
-	return push_span(cutter, digest.bytes, err);
+	if (cutter->buffer)
+		number = hashing_post(cutter->hashing, HASH_SPAN, cutter->buffer, span->plain_len);
+	if (!span->in_spool)
+		span->stored_len = stored_end - span->stored_offset;
+	rc = span->in_spool ? spool_span(cutter, cutter->buffer, err) : push_span(cutter, err);
+	return rc ? rc : change_buffer(cutter, number, err);
 }
 
 /* Passes on what belongs to the current span. */
@@ -206,9 +208,7 @@ static int account(struct cutter *cutter, const void *bytes, size_t len, struct 
 	if (cutter->span.plain_offset + cutter->span.plain_len + len > INDEXER_PLAIN_MAX)
 		return error_set(
 			err, EFBIG, "more than %" PRIu64 " bytes uncompressed", INDEXER_PLAIN_MAX);
-	rc = hasher_update(cutter->span_hash, bytes, len, err);
-	if (!rc)
-		rc = cutter->sink(cutter->sink_context, bytes, len, err);
+	rc = cutter->sink(cutter->sink_context, bytes, len, err);
 	if (rc)
 		return broken(cutter, rc);
 	cutter->span.plain_len += (uint32_t)len;
@@ -237,12 +237,19 @@ int cutter_put(struct cutter *cutter, size_t n, struct error *err)
 
 int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err)
 {
-	return account(cutter, bytes, len, err);
+	bool is_first = !cutter->span.plain_len;
+	int rc;
+
+	rc = account(cutter, bytes, len, err);
+	if (!rc)
+		(void)hashing_post(
+			cutter->hashing, is_first ? HASH_SPAN : HASH_SPAN_MORE, bytes, len);
+	return rc;
 }
 
 static int add_window(struct cutter *cutter, const void *plain, size_t plain_len, struct error *err)
 {
-	struct window *table = grow(cutter->window_table, sizeof *table, cutter->window_count,
+	struct window *table = table_grow(cutter->window_table, sizeof *table, cutter->window_count,
 		&cutter->window_capacity);
 	size_t len;
 	int rc;

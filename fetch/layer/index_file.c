@@ -2,8 +2,8 @@
 /*
  * The index file, in the machine's byte order
  *
- *	| struct index_header | tree, padded to 8 | spans | window table | window bytes |
- *	 <------------------- the checksum's part ---------------------->
+ *	| struct index_header | tree, padded to 8 | spans | states | window table | window bytes |
+ *	 <------------------- the checksum's part ------------------------------->
  *
  * Every part begins where the one before ends, and the last one ends with the file, so the
  * header needs lengths only.  The checksum is taken with its own place zeroed.
@@ -40,11 +40,11 @@ struct index_header {
 };
 
 _Static_assert(sizeof(struct index_header) % 8 == 0, "the tree image is aligned to 8");
-_Static_assert(sizeof(struct span) == 72, "no holes: spans are written as they are");
+_Static_assert(sizeof(struct span) == 40, "no holes: spans are written as they are");
 
 /* Where the parts begin, from the start of the file. */
 struct index_places {
-	uint64_t tree, spans, window_table, windows, end;
+	uint64_t tree, spans, states, window_table, windows, end;
 };
 
 /* None of the sums can overflow: a tree and windows are shorter than a file can be (the
@@ -55,7 +55,9 @@ static struct index_places places_of(const struct index_header *header)
 
 	places.tree = sizeof *header;
 	places.spans = places.tree + (header->tree_len + 7) / 8 * 8;
-	places.window_table = places.spans + (uint64_t)header->span_count * sizeof(struct span);
+	places.states = places.spans + (uint64_t)header->span_count * sizeof(struct span);
+	places.window_table =
+		places.states + (uint64_t)header->span_count * sizeof(struct span_state);
 	places.windows =
 		places.window_table + (uint64_t)header->window_count * sizeof(struct window);
 	places.end = places.windows + header->windows_len;
@@ -126,7 +128,8 @@ int index_write(int fd, const struct index_parts *parts, struct error *err)
 		{ parts->tree, parts->tree_len, places.tree },
 		{ zeroes, places.spans - places.tree - parts->tree_len,
 			places.tree + parts->tree_len },
-		{ parts->spans, places.window_table - places.spans, places.spans },
+		{ parts->spans, places.states - places.spans, places.spans },
+		{ parts->states, places.window_table - places.states, places.states },
 		{ parts->window_table, places.windows - places.window_table, places.window_table },
 	};
 	CLEANUP(hasherp) struct hasher *hasher = NULL;
@@ -214,8 +217,8 @@ static int check_header(const struct index_header *header, struct error *err)
 		return damaged(err, "bad status");
 	if (header->coding > CODING_BZIP2 || header->plain_size > INDEXER_PLAIN_MAX ||
 		header->digest_algorithm > DIGEST_SHA512 ||
-		(header->diff_id_algorithm != DIGEST_NONE &&
-			header->diff_id_algorithm != DIGEST_SHA256))
+		(header->diff_id_algorithm != DIGEST_SHA256 &&
+			(header->diff_id_algorithm != DIGEST_NONE || header->span_count)))
 		return damaged(err, "bad header");
 	if (!memchr(header->message, '\0', sizeof header->message))
 		return damaged(err, "bad message");
@@ -319,6 +322,7 @@ static void fill_layer(struct layer *layer, const struct index_header *header)
 	memcpy(layer->message, header->message, sizeof layer->message);
 	layer->dropped = header->dropped;
 	layer->spans = (const void *)((const char *)header + places_of(header).spans);
+	layer->states = (const void *)((const char *)header + places_of(header).states);
 	layer->span_count = header->span_count;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pass in steps of STORED_PIECE bytes, however the bytes come, so that the index does not
- * depend on it: sha256 of the blob, then the codec, which pushes into the cutter, which pushes
- * the plain bytes on into sink() here.
+ * depend on it: the blob's digest, then the codec, which pushes into the cutter, which pushes
+ * the plain bytes on into sink() here.  From HASH_APART on the digests are another thread's
+ * work; pieces and the cutter's buffers are used again when it is through with them.
  *
  *	undecided --first step--> decoding --bad data--> hashing only
  *
@@ -18,22 +19,32 @@
 #include "model/descriptor.h"
 #include "model/tar/tar.h"
 
-enum { SNIFF = 512 };
+enum {
+	SNIFF = 512,
+	HASH_APART = 1 << 20, /* stored bytes: for less a thread is not worth it */
+	PIECES = 8,           /* that may wait to be hashed */
+};
+
+struct piece {
+	uint8_t *bytes; /* STORED_PIECE; NULL until there is a need */
+	uint64_t until; /* hashing's number: then it may be filled again */
+};
 
 struct indexer {
 	struct digest digest; /* what the blob must prove to be; not set: to be found out */
 	uint64_t size;
-	struct hasher *blob_hash;
 	uint64_t fed; /* stored bytes so far */
 
-	uint8_t *piece; /* collects STORED_PIECE bytes */
-	size_t piece_len;
-	bool is_decided; /* the coding is known */
+	struct piece pieces[PIECES];
+	unsigned current; /* the piece that is filled, */
+	size_t piece_len; /* so far */
+	bool is_decided;  /* the coding is known */
 	enum media_coding coding;
 	struct codec *codec; /* NULL while undecided, and when there is nothing to decode */
 	struct cutter cutter;
 
-	struct hasher *diff_hash;
+	struct hashing *hashing;
+	struct digest diff_id; /* as found */
 	struct tar_parser *parser;
 	struct tree_builder *builder;
 
@@ -90,9 +101,8 @@ static int sink(void *context, const void *bytes, size_t len, struct error *err)
 	struct error why = { "" };
 	int rc;
 
-	rc = hasher_update(indexer->diff_hash, bytes, len, err);
-	if (rc || indexer->tree_status)
-		return rc;
+	if (indexer->tree_status)
+		return 0;
 	rc = tar_parser_feed(indexer->parser, bytes, len, &why);
 	if (rc == -ENOMEM)
 		return error_set(err, ENOMEM, "%s", why.text);
@@ -114,17 +124,11 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 	if (digest)
 		indexer->digest = *digest;
 	indexer->size = size;
-	indexer->piece = malloc(STORED_PIECE);
-	if (!indexer->piece)
-		return error_set(err, ENOMEM, "index a layer: out of memory");
-	rc = cutter_init(&indexer->cutter, spool, context, sink, indexer, err);
-	if (!rc)
-		rc = hasher_new(
-			&indexer->blob_hash, digest ? digest->algorithm : DIGEST_SHA256, err);
-	if (!rc)
-		rc = hasher_new(&indexer->diff_hash, DIGEST_SHA256, err);
-	if (!rc)
-		rc = tree_builder_new(&indexer->builder, err);
+	rc = hashing_new(&indexer->hashing, digest ? digest->algorithm : DIGEST_SHA256, err);
+	if (rc)
+		return rc;
+	cutter_init(&indexer->cutter, indexer->hashing, spool, context, sink, indexer);
+	rc = tree_builder_new(&indexer->builder, err);
 	if (!rc)
 		rc = tar_parser_new(&indexer->parser, tree_builder_add, indexer->builder, err);
 	if (rc)
@@ -143,12 +147,12 @@ void indexer_free(struct indexer *indexer)
 	if (!indexer)
 		return;
 	codec_free(indexer->codec);
+	hashing_free(indexer->hashing);
 	cutter_release(&indexer->cutter);
 	tar_parser_free(indexer->parser);
 	tree_builder_free(indexer->builder);
-	hasher_free(indexer->diff_hash);
-	hasher_free(indexer->blob_hash);
-	free(indexer->piece);
+	for (unsigned i = 0; i < PIECES; i++)
+		free(indexer->pieces[i].bytes);
 	free(indexer);
 }
 
@@ -176,21 +180,48 @@ static int decide(struct indexer *indexer, struct bytes in, struct error *err)
 	return 0;
 }
 
-/* One step of the pass: with all that was collected. */
-static int step(struct indexer *indexer, struct error *err)
+static int decode(struct indexer *indexer, struct bytes in, struct error *err)
 {
-	struct bytes in = { indexer->piece, indexer->piece_len };
 	struct error why = { "" };
 	int rc;
 
-	indexer->piece_len = 0;
-	rc = hasher_update(indexer->blob_hash, in.next, in.left, err);
-	if (!rc && !indexer->is_decided)
-		rc = decide(indexer, in, err);
-	if (rc || !indexer->codec || !in.left)
-		return rc;
+	if (!indexer->codec || !in.left)
+		return 0;
 	rc = indexer->codec->ops->feed(indexer->codec, in, &why);
 	return judge(indexer, rc, &why, err);
+}
+
+/* One step of the pass: with all that was collected. */
+static int step(struct indexer *indexer, struct error *err)
+{
+	struct piece *piece = &indexer->pieces[indexer->current];
+	struct bytes in = { piece->bytes, indexer->piece_len };
+	int rc = 0;
+
+	if (indexer->fed > HASH_APART)
+		hashing_start(indexer->hashing);
+	if (!indexer->is_decided)
+		rc = decide(indexer, in, err);
+	if (!rc)
+		rc = decode(indexer, in, err);
+	indexer->piece_len = 0;
+	/* The last job with these bytes: the plain codec has posted others. */
+	piece->until = hashing_post(indexer->hashing, HASH_STORED, in.next, in.left);
+	if (piece->until)
+		indexer->current = (indexer->current + 1) % PIECES;
+	return rc;
+}
+
+/* The piece that is to be filled, free to be. */
+static uint8_t *piece_bytes(struct indexer *indexer)
+{
+	struct piece *piece = &indexer->pieces[indexer->current];
+
+	if (!piece->bytes)
+		piece->bytes = malloc(STORED_PIECE);
+	hashing_wait(indexer->hashing, piece->until);
+	piece->until = 0;
+	return piece->bytes;
 }
 
 int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct error *err)
@@ -204,8 +235,11 @@ int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct 
 	indexer->fed += len;
 	while (!rc && len) {
 		size_t room = STORED_PIECE - indexer->piece_len, n = len < room ? len : room;
+		uint8_t *piece = piece_bytes(indexer);
 
-		memcpy(indexer->piece + indexer->piece_len, next, n);
+		if (!piece)
+			return error_set(err, ENOMEM, "index a layer: out of memory");
+		memcpy(piece + indexer->piece_len, next, n);
 		indexer->piece_len += n;
 		next += n;
 		len -= n;
@@ -221,15 +255,17 @@ static int verify(struct indexer *indexer, struct error *err)
 	struct digest digest;
 	int rc;
 
+	rc = hashing_finish(indexer->hashing, &digest, &indexer->diff_id, err);
+	if (rc)
+		return rc;
 	if (indexer->size != DESCRIPTOR_SIZE_UNKNOWN && indexer->fed != indexer->size)
 		return error_set(err, EBADMSG,
 			"%" PRIu64 " bytes, not the %" PRIu64 " it should have", indexer->fed,
 			indexer->size);
-	rc = hasher_final(indexer->blob_hash, &digest, err);
-	if (!rc && !digest_is_set(&indexer->digest))
+	if (!digest_is_set(&indexer->digest))
 		indexer->digest = digest;
-	if (rc || digest_equal(&digest, &indexer->digest))
-		return rc;
+	if (digest_equal(&digest, &indexer->digest))
+		return 0;
 	return error_set(err, EBADMSG, "its digest is %s, not %s", digest_format(&digest, have),
 		digest_format(&indexer->digest, want));
 }
@@ -263,7 +299,7 @@ static int finish_tree(
 }
 
 /* The facts for the index's header. */
-static int describe(struct indexer *indexer, struct layer *layer, struct error *err)
+static void describe(const struct indexer *indexer, struct layer *layer)
 {
 	const struct cutter *cutter = &indexer->cutter;
 
@@ -277,9 +313,9 @@ static int describe(struct indexer *indexer, struct layer *layer, struct error *
 	if (indexer->builder)
 		layer->dropped = tree_builder_dropped(indexer->builder);
 	if (indexer->decode_status)
-		return 0;
+		return;
 	layer->plain_size = cutter->span.plain_offset;
-	return hasher_final(indexer->diff_hash, &layer->diff_id, err);
+	layer->diff_id = indexer->diff_id;
 }
 
 int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
@@ -292,18 +328,18 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 
 	rc = step(indexer, err);
 	if (!rc)
-		rc = verify(indexer, err);
-	if (!rc)
 		rc = finish_decode(indexer, err);
 	if (!rc)
-		rc = finish_tree(indexer, &tree, &parts.tree_len, err);
+		rc = verify(indexer, err);
 	if (!rc)
-		rc = describe(indexer, &layer, err);
+		rc = finish_tree(indexer, &tree, &parts.tree_len, err);
 	if (rc)
 		return rc;
+	describe(indexer, &layer);
 	parts.tree = tree;
 	if (!indexer->decode_status) {
 		parts.spans = cutter->spans;
+		parts.states = hashing_states(indexer->hashing);
 		parts.span_count = cutter->span_count;
 		parts.window_table = cutter->window_table;
 		parts.window_count = cutter->window_count;

@@ -3,12 +3,13 @@
  * indexer -- one pass over a blob: verify, decode, parse, find places to enter.
  *
  * The stored bytes are pushed in as they arrive; each is touched once in
- * memory: sha256 of the stored bytes, decode, sha256 of the plain ones, span digests, tar
- * parser, tree builder.  The coding is found from the first bytes, whatever the descriptor says.
- * Decoding goes on to the blob's end even if the content proves to be malformed, so that
- * the blob's digest is always known; then the index records why there is no tree.
+ * memory: digest of the stored bytes, decode, sha256 of the plain ones, tar parser, tree
+ * builder.  From 1 MiB on the digests are made by a thread of the indexer's own.  The coding is
+ * found from the first bytes, whatever the descriptor says. Decoding goes on to the blob's end even
+ * if the content proves to be malformed, so that the blob's digest is always known; then the index
+ * records why there is no tree.
  *
- * Memory is bounded: the tree, one span (SPAN_SIZE_MAX), 72 bytes per span, the
+ * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 136 bytes per span, the
  * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and over
  * 1 GiB of them is -EFBIG), zstd's window (128 MiB).  An expansion beyond INDEXER_PLAIN_MAX
  * is -EFBIG in the index's status, decoding stops there.

@@ -2,9 +2,10 @@
 /*
  * What the parts of fetch/layer share.
  *
- *	indexer -> codec -> cutter -> indexer (diff_id, tar)
- *	                       |
- *	                       +--> spans, windows, spool
+ *	indexer -> codec -> cutter -> indexer (tar)
+ *	   |                   |
+ *	   |                   +--> spans, windows, spool
+ *	   +--> hashing <------+
  *
  * A codec turns stored bytes into plain ones inside the cutter's buffer and tells
  * it where a decoder could start afresh; the cutter makes spans of that.
@@ -140,6 +141,42 @@ int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t ro
 /* The input is at its end: -EIO unless a member is, too. */
 int gunzip_finish(const struct gunzip *gunzip, struct error *err);
 
+/* --- chain.c: the SHA-256 over the plain stream --- */
+
+struct chain;
+struct chain *chain_new(void); /* NULL: out of memory */
+void chain_free(struct chain *chain);
+/* A span starts with the next byte.  -ENOMEM. */
+int chain_begin_span(struct chain *chain);
+void chain_update(struct chain *chain, const void *bytes, size_t len);
+const struct span_state *chain_states(const struct chain *chain); /* one for each span begun */
+struct digest chain_digest(const struct chain *chain);            /* of all so far */
+/* Whether plain has the bytes of a span. */
+bool chain_proves(const struct layer *layer, uint32_t span, const void *plain);
+
+/* --- hashing.c: what is digested in a pass --- */
+
+enum hash_what {
+	HASH_STORED,
+	HASH_SPAN,      /* plain bytes, with which a span starts */
+	HASH_SPAN_MORE, /* plain bytes that go on */
+};
+
+struct hashing;
+int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, struct error *err);
+/* No job runs any more. */
+void hashing_free(struct hashing *hashing);
+/* From here on another thread does it, if one can be had. */
+void hashing_start(struct hashing *hashing);
+/* Jobs are done in their order.  The bytes have to stay until hashing_wait() for what this
+ * returns is over. */
+uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len);
+void hashing_wait(struct hashing *hashing, uint64_t number);
+/* All jobs are done; no more can follow.  A failure of one of them is told here. */
+int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
+	struct error *err);
+const struct span_state *hashing_states(const struct hashing *hashing); /* after the finish */
+
 /* --- cutter.c --- */
 
 /* A compressed window, in the window table. */
@@ -154,9 +191,11 @@ typedef int cutter_sink_fn(void *context, const void *bytes, size_t len, struct 
 
 struct cutter {
 	struct span span; /* the one that grows; plain_len counts its bytes */
-	struct hasher *span_hash;
-	uint8_t *buffer; /* the span's bytes; NULL: they are not kept (no spool either) */
-	uint32_t limit;  /* bytes of the buffer: at so many without a place to start, spool */
+	struct hashing *hashing;
+	uint8_t *buffer;      /* the span's bytes; NULL: they are not kept (no spool either) */
+	uint8_t *other;       /* the spans before it, when they are being hashed still */
+	uint64_t other_until; /* that number */
+	uint32_t limit;       /* bytes of the buffer: at so many without a place to start, spool */
 	uint32_t span_min;
 
 	struct span *spans;
@@ -178,8 +217,9 @@ struct cutter {
 	int broken; /* why the pass cannot go on */
 };
 
-int cutter_init(struct cutter *cutter, indexer_spool_fn *spool, void *spool_context,
-	cutter_sink_fn *sink, void *sink_context, struct error *err);
+void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_fn *spool,
+	void *spool_context, cutter_sink_fn *sink, void *sink_context);
+/* After hashing_free(). */
 void cutter_release(struct cutter *cutter);
 /* Keeps the bytes of the span in work: limit at most, a multiple of SPAN_SIZE_MIN. */
 int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err);
@@ -188,7 +228,7 @@ int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err);
 uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room);
 /* n bytes were put there. */
 int cutter_put(struct cutter *cutter, size_t n, struct error *err);
-/* The same for bytes that are nowhere kept. */
+/* The same for bytes that are nowhere kept; they stay as hashing_post() wants it. */
 int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err);
 
 /* A decoder could start here: start has stored_offset, start and bits.  All that came before
@@ -229,6 +269,7 @@ struct index_parts {
 	const void *tree;
 	size_t tree_len;
 	const struct span *spans;
+	const struct span_state *states;
 	uint32_t span_count;
 	const struct window *window_table;
 	uint32_t window_count;
@@ -240,6 +281,10 @@ struct index_parts {
 int index_write(int fd, const struct index_parts *parts, struct error *err);
 /* A window of an opened layer. */
 const struct window *index_window(const struct layer *layer, uint32_t n, const void **ret_bytes);
+
+/* An array of capacity elements with room for one more behind count; NULL: out of memory,
+ * the old one stays. */
+void *table_grow(void *array, size_t element, uint32_t count, uint32_t *capacity);
 
 /* All of it, or a negative errno. */
 int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err);

@@ -4,13 +4,13 @@
  *
  * An index is made in one pass over the blob (fetch/layer/indexer.h), saved
  * in the cache and mapped read-only.  It is a header, the packed tree
- * (model/tree), the span table and the windows, with a checksum over all but
- * the windows (a damaged window shows as a wrong span digest).
+ * (model/tree), the span table with its states and the windows, with a checksum over all
+ * but the windows (a damaged window shows as a wrong span).
  *
- * A span says where its stored bytes lie, how its decoder starts, which plain
- * bytes it yields, and their digest.  Codecs differ in nothing else.  Spans
- * cover the plain stream without gaps, in order.  Nothing is served from a
- * span whose digest does not match.
+ * A span says where its stored bytes lie, how its decoder starts, and which plain
+ * bytes it yields; its state is what they are proved with.  Codecs differ in nothing
+ * else.  Spans cover the plain stream without gaps, in order.  Nothing is served from a
+ * span whose bytes are not proved.
  *
  * A blob that is no readable tar has an index too: the blob's digest was
  * right, and layer->status says why there is no tree.  Where only the tar is
@@ -35,7 +35,7 @@
 struct reader;
 
 enum {
-	LAYER_INDEX_VERSION = 1,
+	LAYER_INDEX_VERSION = 2,
 	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
 				   * last in the spool before one in the blob */
 	SPAN_SIZE_MAX = 16 << 20, /* plain bytes; where blocks are longer, the spool is used */
@@ -60,7 +60,12 @@ struct span {
 	uint8_t bits;     /* SPAN_DEFLATE: bits of the first byte to skip */
 	uint8_t in_spool; /* the stored bytes are in the spool, not in the blob */
 	uint8_t pad[5];
-	uint8_t sha256[32]; /* of the plain bytes */
+};
+
+/* Of the SHA-256 over the plain stream, where a span starts (chain.c). */
+struct span_state {
+	uint32_t words[8];
+	uint8_t rest[64]; /* plain_offset % 64 bytes, then zeroes */
 };
 
 struct layer {
@@ -74,6 +79,7 @@ struct layer {
 	uint32_t dropped;         /* entries left out of the tree */
 	struct tree tree;         /* status == 0 */
 	const struct span *spans;
+	const struct span_state *states; /* of each span */
 	uint32_t span_count;
 	void *mapping; /* owned */
 	size_t mapping_len;
@@ -87,7 +93,7 @@ void layer_free(struct layer *layer);
 /* The span that holds a plain offset below plain_size. */
 uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset);
 
-/* Decodes one span into plain (span.plain_len bytes) and checks its digest.
+/* Decodes one span into plain (span.plain_len bytes) and checks them.
  * spool_fd (-1 where not needed) is read with pread.  -EBADMSG: the blob changed or is
  * damaged. */
 int layer_decode_span(const struct layer *layer, uint32_t span, struct reader *blob, int spool_fd,

@@ -190,14 +190,11 @@ int layer_decode_span(const struct layer *layer, uint32_t n, struct reader *blob
 		.spool_fd = spool_fd,
 		.offset = span->stored_offset,
 		.left = span->stored_len };
-	struct digest digest;
 	int rc;
 
 	assert(n < layer->span_count);
 	rc = decode(layer, span, &stored, plain, err);
-	if (!rc)
-		rc = digest_of(&digest, DIGEST_SHA256, plain, span->plain_len, err);
-	if (!rc && memcmp(digest.bytes, span->sha256, sizeof span->sha256) != 0)
+	if (!rc && !chain_proves(layer, n, plain))
 		rc = error_set(err, EBADMSG, "its digest is wrong");
 	if (rc)
 		return error_prefix(err, rc, "%s, span %" PRIu32 " of %" PRIu32,

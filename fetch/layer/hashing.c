@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The digests of a pass: of the stored bytes, and the chain of the plain ones.
+ *
+ * At first a job is done at once.  After hashing_start() it waits in a short queue for a thread
+ * that does nothing else, while the pass goes on decoding.  Job number n is done when
+ * done >= n, so that a number tells when the job's bytes may be overwritten; 0 is: at once.
+ *
+ * One thread posts and waits, one works: they never both sleep, and one condition does.
+ */
+#include "fetch/layer/internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+enum { JOBS_MAX = 32 };
+
+struct hash_job {
+	enum hash_what what;
+	const void *bytes;
+	size_t len;
+};
+
+struct hashing {
+	struct hasher *stored; /* the worker's, like chain, while there are jobs */
+	struct chain *chain;
+	int status; /* of the first job that failed; the worker's */
+	struct error why;
+
+	bool has_thread;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct hash_job jobs[JOBS_MAX]; /* under lock */
+	uint64_t posted;                /* written under lock, by the poster alone */
+	uint64_t done;                  /* under lock */
+	bool is_closing;                /* under lock */
+};
+
+int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, struct error *err)
+{
+	struct hashing *hashing = calloc(1, sizeof *hashing);
+	int rc = 0;
+
+	if (!hashing)
+		return error_set(err, ENOMEM, "index a layer: out of memory");
+	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
+	(void)pthread_cond_init(&hashing->changed, NULL);
+	hashing->chain = chain_new();
+	if (!hashing->chain)
+		rc = error_set(err, ENOMEM, "index a layer: out of memory");
+	if (!rc)
+		rc = hasher_new(&hashing->stored, algorithm, err);
+	if (rc) {
+		hashing_free(hashing);
+		return rc;
+	}
+	*ret = hashing;
+	return 0;
+}
+
+/* Jobs that still wait are dropped. */
+void hashing_free(struct hashing *hashing)
+{
+	if (!hashing)
+		return;
+	if (hashing->has_thread) {
+		(void)pthread_mutex_lock(&hashing->lock);
+		hashing->is_closing = true;
+		(void)pthread_cond_signal(&hashing->changed);
+		(void)pthread_mutex_unlock(&hashing->lock);
+		(void)pthread_join(hashing->thread, NULL);
+	}
+	(void)pthread_cond_destroy(&hashing->changed);
+	(void)pthread_mutex_destroy(&hashing->lock);
+	hasher_free(hashing->stored);
+	chain_free(hashing->chain);
+	free(hashing);
+}
+
+static void run(struct hashing *hashing, const struct hash_job *job)
+{
+	int rc = 0;
+
+	if (hashing->status)
+		return;
+	switch (job->what) {
+	case HASH_STORED:
+		rc = hasher_update(hashing->stored, job->bytes, job->len, &hashing->why);
+		break;
+	case HASH_SPAN:
+		rc = chain_begin_span(hashing->chain);
+		if (rc)
+			(void)error_set(&hashing->why, -rc, "index a layer: out of memory");
+		chain_update(hashing->chain, job->bytes, job->len);
+		break;
+	case HASH_SPAN_MORE:
+		chain_update(hashing->chain, job->bytes, job->len);
+		break;
+	}
+	hashing->status = rc;
+}
+
+static void *work(void *context)
+{
+	struct hashing *hashing = context;
+
+	(void)pthread_mutex_lock(&hashing->lock);
+	while (!hashing->is_closing) {
+		struct hash_job job;
+
+		if (hashing->done == hashing->posted) {
+			(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+			continue;
+		}
+		job = hashing->jobs[hashing->done % JOBS_MAX];
+		(void)pthread_mutex_unlock(&hashing->lock);
+		run(hashing, &job);
+		(void)pthread_mutex_lock(&hashing->lock);
+		hashing->done++;
+		(void)pthread_cond_signal(&hashing->changed);
+	}
+	(void)pthread_mutex_unlock(&hashing->lock);
+	return NULL;
+}
+
+void hashing_start(struct hashing *hashing)
+{
+	sigset_t all, before;
+
+	if (hashing->has_thread)
+		return;
+	(void)sigfillset(&all); /* signals belong to the main thread */
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	hashing->has_thread = !pthread_create(&hashing->thread, NULL, work, hashing);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (hashing->has_thread) /* for ps and debuggers only */
+		(void)pthread_setname_np(hashing->thread, "imgfs-hash");
+}
+
+uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len)
+{
+	struct hash_job job = { what, bytes, len };
+
+	if (!hashing->has_thread) {
+		run(hashing, &job);
+		return 0;
+	}
+	(void)pthread_mutex_lock(&hashing->lock);
+	while (hashing->posted - hashing->done == JOBS_MAX)
+		(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+	hashing->jobs[hashing->posted++ % JOBS_MAX] = job;
+	(void)pthread_cond_signal(&hashing->changed);
+	(void)pthread_mutex_unlock(&hashing->lock);
+	return hashing->posted;
+}
+
+void hashing_wait(struct hashing *hashing, uint64_t number)
+{
+	if (!number)
+		return;
+	(void)pthread_mutex_lock(&hashing->lock);
+	while (hashing->done < number)
+		(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+	(void)pthread_mutex_unlock(&hashing->lock);
+}
+
+int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
+	struct error *err)
+{
+	struct digest stored;
+	int rc;
+
+	hashing_wait(hashing, hashing->posted);
+	if (hashing->status)
+		return error_set(err, -hashing->status, "%s", hashing->why.text);
+	rc = hasher_final(hashing->stored, &stored, err);
+	if (rc)
+		return rc;
+	*ret_stored = stored;
+	*ret_plain = chain_digest(hashing->chain);
+	return 0;
+}
+
+const struct span_state *hashing_states(const struct hashing *hashing)
+{
+	return chain_states(hashing->chain);
+}
