@@ -3,7 +3,8 @@
  * Blobs are made here with zlib and libzstd (and by hand where they do not make such
  * streams), so the plain bytes are known; digests of them come from EVP.  Every blob
  * is indexed three times, fed in pieces of different sizes, and has to give the same
- * index each time.
+ * index each time.  What is gzip is tried with every inflate engine there is; each reads what
+ * the others indexed.
  */
 #include "fetch/layer/indexer.h"
 #include "fetch/layer/layer.h"
@@ -24,6 +25,7 @@
 #include <zstd.h>
 
 #include "fetch/cancel.h"
+#include "fetch/layer/internal.h"
 #include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/descriptor.h"
@@ -288,9 +290,11 @@ static struct layer *open_layer(const struct pass *pass)
 	return layer;
 }
 
+static uint8_t decoded[SPAN_SIZE_MAX];
+
 /* The blob is opened each time: it may have changed. */
-static int decode_span(const struct layer *layer, uint32_t n, const struct pass *pass,
-	uint8_t *decoded, struct error *err)
+static int decode_span(
+	const struct layer *layer, uint32_t n, const struct pass *pass, struct error *err)
 {
 	struct reader *blob;
 	int rc;
@@ -305,18 +309,16 @@ static int decode_span(const struct layer *layer, uint32_t n, const struct pass 
 static void check_plain(
 	const struct layer *layer, const struct pass *pass, const struct blob *plain)
 {
-	uint8_t *decoded = malloc(SPAN_SIZE_MAX);
 	struct error err = { "" };
 	struct digest diff_id;
 	uint64_t covered = 0;
 
-	assert_non_null(decoded);
 	sha256(plain->data, plain->len, &diff_id);
 	assert_true(digest_equal(&layer->diff_id, &diff_id));
 	assert_int_equal(layer->plain_size, plain->len);
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
-		int rc = decode_span(layer, i, pass, decoded, &err);
+		int rc = decode_span(layer, i, pass, &err);
 
 		if (rc)
 			fail_msg("span %" PRIu32 ": %d, %s", i, rc, err.text);
@@ -335,7 +337,6 @@ static void check_plain(
 		assert_true(span->plain_offset <= offset);
 		assert_true(offset < span->plain_offset + span->plain_len);
 	}
-	free(decoded);
 }
 
 static void assert_same_file(int a, int b)
@@ -716,9 +717,31 @@ static void check_good(const struct good_case *row, const struct layer *layer)
 	assert_int_equal(expected_start > 0, row->where != SPOOL && layer->span_count > 0);
 }
 
+/* A row of a table, and the engine to try it with. */
+struct trial {
+	const void *row;
+	const struct inflate_ops *const *engine;
+	char name[128];
+};
+
+static int choose(void **state)
+{
+	const struct trial *trial = *state;
+
+	inflate_choose(trial->engine);
+	return 0;
+}
+
+static int choose_first(void **state)
+{
+	(void)state;
+	inflate_choose(inflate_engines);
+	return 0;
+}
+
 static void indexes(void **state)
 {
-	const struct good_case *row = *state;
+	const struct good_case *row = ((const struct trial *)*state)->row;
 	CLEANUP(blob_release) struct blob blob = { 0 };
 	CLEANUP(blob_release) struct blob plain = { 0 };
 	static const size_t pieces[] = { 0, 1000, 200000 };
@@ -733,7 +756,10 @@ static void indexes(void **state)
 	layer = open_layer(&passes[0]);
 	assert_int_equal(layer->stored_size, blob.len);
 	check_good(row, layer);
-	check_plain(layer, &passes[0], &plain);
+	for (size_t i = 0; inflate_engines[i]; i++) {
+		inflate_choose(&inflate_engines[i]);
+		check_plain(layer, &passes[0], &plain);
+	}
 	layer_free(layer);
 	for (size_t i = 1; i < ARRAY_SIZE(pieces); i++)
 		assert_same_file(passes[0].index_fd, passes[i].index_fd);
@@ -948,7 +974,7 @@ static const struct bad_case {
 
 static void refuses(void **state)
 {
-	const struct bad_case *row = *state;
+	const struct bad_case *row = ((const struct trial *)*state)->row;
 	CLEANUP(blob_release) struct blob blob = { 0 };
 	CLEANUP(blob_release) struct blob plain = { 0 };
 	static const size_t pieces[] = { 0, 3000 };
@@ -1084,14 +1110,12 @@ static void ends_when_cancelled(void **state)
 static uint32_t decode_all(
 	const struct layer *layer, const struct pass *pass, const struct blob *plain)
 {
-	uint8_t *decoded = malloc(SPAN_SIZE_MAX);
 	struct error err = { "" };
 	uint32_t right = 0;
 
-	assert_non_null(decoded);
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
-		int rc = decode_span(layer, i, pass, decoded, &err);
+		int rc = decode_span(layer, i, pass, &err);
 
 		if (rc) {
 			assert_int_equal(rc, -EBADMSG);
@@ -1101,7 +1125,6 @@ static uint32_t decode_all(
 		assert_memory_equal(decoded, plain->data + span->plain_offset, span->plain_len);
 		right++;
 	}
-	free(decoded);
 	return right;
 }
 
@@ -1210,7 +1233,7 @@ static const struct damage_case {
 
 static void notices_a_damaged_blob(void **state)
 {
-	const struct damage_case *row = *state;
+	const struct damage_case *row = ((const struct trial *)*state)->row;
 	CLEANUP(blob_release) struct blob blob = { 0 };
 	CLEANUP(blob_release) struct blob plain = { 0 };
 	CLEANUP(pass_release) struct pass pass;
@@ -1231,6 +1254,224 @@ static void notices_a_damaged_blob(void **state)
 	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count);
 	assert_int_equal(ftruncate(fd, size / 2), 0);
 	assert_true(decode_all(layer, &pass, &plain) < layer->span_count);
+}
+
+/* --- every engine against zlib's own gzip --- */
+
+enum { PAGE = 4 * KIB, SMALL_MAX = 64 * KIB, ROOM = 2 * PAGE };
+
+/* The end of room bytes, where what may be touched ends, too. */
+static uint8_t *fence_new(size_t room)
+{
+	uint8_t *start =
+		mmap(NULL, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(start, MAP_FAILED);
+	assert_int_equal(mprotect(start + room, PAGE, PROT_NONE), 0);
+	return start + room;
+}
+
+/* What inflate() makes of it, without our framing; false: it is refused. */
+static bool reference(const struct blob *blob, struct blob *plain)
+{
+	z_stream z = { .next_in = blob->data, .avail_in = (uInt)blob->len };
+	int rc;
+
+	plain->len = 0;
+	z.next_out = blob_grow(plain, SMALL_MAX);
+	z.avail_out = SMALL_MAX;
+	assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+	do {
+		rc = inflate(&z, Z_NO_FLUSH);
+		if (rc == Z_STREAM_END && z.avail_in && *z.next_in == 0x1f)
+			rc = inflateReset(&z);
+	} while (rc == Z_OK && z.avail_in);
+	plain->len -= z.avail_out;
+	for (; z.avail_in && !*z.next_in; z.avail_in--)
+		z.next_in++;
+	if (z.avail_in || !z.avail_out)
+		rc = Z_DATA_ERROR;
+	assert_int_equal(inflateEnd(&z), Z_OK);
+	return rc == Z_STREAM_END;
+}
+
+/* The same by our framing and an engine, in pieces of up to so many bytes, each of which
+ * and each bit of room end at a fence. */
+static bool engine_gunzip(
+	const struct blob *blob, struct blob *plain, size_t piece_max, bool stop_at_blocks)
+{
+	static uint8_t *in_end, *out_end;
+	struct gunzip gunzip;
+	struct error err = { "" };
+	int event = 0;
+
+	if (!in_end) {
+		in_end = fence_new(SMALL_MAX);
+		out_end = fence_new(ROOM);
+	}
+	plain->len = 0;
+	assert_int_equal(gunzip_init(&gunzip, 0, true, &err), 0);
+	for (size_t done = 0, n; event >= 0 && done < blob->len; done += n) {
+		size_t len, room;
+		struct bytes in;
+
+		n = 1 + random_next() % piece_max;
+		n = n < blob->len - done ? n : blob->len - done;
+		in = (struct bytes){ memcpy(in_end - n, blob->data + done, n), n };
+		do {
+			room = 1 + random_next() % ROOM;
+			event = gunzip_step(
+				&gunzip, &in, out_end - room, room, stop_at_blocks, &len, &err);
+			if (event >= 0)
+				blob_add(plain, out_end - room, len);
+			assert_true(plain->len <= SMALL_MAX);
+		} while (event >= 0 && (in.left || len == room || event == GUNZIP_BLOCK));
+	}
+	if (event >= 0)
+		event = gunzip_finish(&gunzip, &err);
+	assert_true(event >= 0 || event == -EIO);
+	assert_int_equal(event < 0, *err.text != 0);
+	gunzip_release(&gunzip);
+	return event >= 0;
+}
+
+static void small_dynamic(struct blob *blob, struct blob *plain)
+{
+	add_text(plain, 2000);
+	add_member(blob, plain->data, plain->len, 9, Z_DEFAULT_STRATEGY, NULL);
+}
+
+static void small_fixed(struct blob *blob, struct blob *plain)
+{
+	add_text(plain, 900);
+	add_zeroes(plain, 900);
+	add_member(blob, plain->data, plain->len, 6, Z_FIXED, NULL);
+}
+
+static void small_stored(struct blob *blob, struct blob *plain)
+{
+	add_random(plain, 700);
+	add_member(blob, plain->data, plain->len, 0, Z_DEFAULT_STRATEGY, NULL);
+}
+
+static void small_zeroes(struct blob *blob, struct blob *plain)
+{
+	add_zeroes(plain, 60000);
+	add_member(blob, plain->data, plain->len, 9, Z_DEFAULT_STRATEGY, NULL);
+}
+
+/* Members of every kind, with all header fields, empty ones, and padding. */
+static void small_members(struct blob *blob, struct blob *plain)
+{
+	uint8_t extra[] = { 'X', 'Y', 2, 0, 1, 2 };
+	gz_header header = { .extra = extra,
+		.extra_len = sizeof extra,
+		.name = (Bytef *)"name",
+		.comment = (Bytef *)"comment",
+		.hcrc = 1 };
+
+	small_fixed(blob, plain);
+	add_member(blob, NULL, 0, 6, Z_DEFAULT_STRATEGY, &header);
+	add_text(plain, 300);
+	add_member(blob, plain->data + plain->len - 300, 300, 6, Z_DEFAULT_STRATEGY, &header);
+	add_random(plain, 100);
+	add_member(blob, plain->data + plain->len - 100, 100, 0, Z_DEFAULT_STRATEGY, NULL);
+	add_member(blob, NULL, 0, 0, Z_DEFAULT_STRATEGY, NULL);
+	add_zeroes(blob, 20);
+}
+
+/* Blocks short enough that the ends of several lie in one piece. */
+static void small_blocks(struct blob *blob, struct blob *plain)
+{
+	z_stream z = { 0 };
+
+	add_text(plain, 3000);
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.avail_out = 2 * 3000;
+	z.next_out = blob_grow(blob, z.avail_out);
+	for (size_t done = 0; done < plain->len; done += 100) {
+		z.next_in = plain->data + done;
+		z.avail_in = 100;
+		assert_int_equal(deflate(&z, done % 300 ? Z_BLOCK : Z_SYNC_FLUSH), Z_OK);
+	}
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	blob->len -= z.avail_out;
+	assert_int_equal(deflateEnd(&z), Z_OK);
+}
+
+static const struct small_case {
+	const char *name;
+	make_fn *make;
+} small_cases[] = {
+	{ "gzip agrees with zlib: dynamic blocks", small_dynamic },
+	{ "gzip agrees with zlib: fixed blocks", small_fixed },
+	{ "gzip agrees with zlib: stored blocks", small_stored },
+	{ "gzip agrees with zlib: far more plain bytes", small_zeroes },
+	{ "gzip agrees with zlib: members", small_members },
+	{ "gzip agrees with zlib: short blocks", small_blocks },
+};
+
+/* Nothing is taken that zlib refuses but what has the right checksums all the same. */
+static void compare(const struct blob *blob, const struct blob *original, size_t piece_max)
+{
+	CLEANUP(blob_release) struct blob expected = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	bool is_good = reference(blob, &expected);
+	bool is_taken = engine_gunzip(blob, &plain, piece_max, random_next() & 1);
+
+	if (is_good) {
+		assert_true(is_taken);
+		assert_int_equal(plain.len, expected.len);
+		assert_memory_equal(plain.data, expected.data, plain.len);
+	} else if (is_taken) {
+		assert_int_equal(plain.len, original->len);
+		assert_memory_equal(plain.data, original->data, plain.len);
+	}
+}
+
+/* Whole in pieces of all sizes, cut everywhere, and with a bit of each byte turned at least. */
+static void agrees_with_zlib(void **state)
+{
+	const struct small_case *row = ((const struct trial *)*state)->row;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	size_t len;
+
+	random_state = 11;
+	row->make(&blob, &plain);
+	len = blob.len;
+	assert_in_range(len, 1, SMALL_MAX);
+	for (size_t piece_max = 1; piece_max <= len; piece_max += 1 + piece_max / 8)
+		compare(&blob, &plain, piece_max);
+	for (blob.len = 1; blob.len < len; blob.len++)
+		compare(&blob, &plain, blob.len % 7 ? 1000 : 1);
+	for (size_t bit = 0; bit < 8 * len; bit += 5) {
+		blob.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		compare(&blob, &plain, bit % 7 ? 1000 : 1);
+		blob.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+}
+
+/* Bytes that are no gzip but for the header: in bounds, and to an end. */
+static void survives_noise(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(blob_release) struct blob noise = { 0 };
+
+	(void)state;
+	small_dynamic(&blob, &plain);
+	random_state = 13;
+	for (int round = 0; round < 2000; round++) {
+		noise.len = 0;
+		blob_add(&noise, blob.data, 10 + random_next() % 100);
+		add_random(&noise, random_next() % 2000);
+		for (size_t i = 0; inflate_engines[i]; i++) {
+			inflate_choose(&inflate_engines[i]);
+			compare(&noise, &plain, round % 7 ? 1000 : 1);
+		}
+	}
+	inflate_choose(inflate_engines);
 }
 
 /* --- the tree --- */
@@ -1392,30 +1633,50 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(notices_a_damaged_index),
 	cmocka_unit_test(notices_a_cut_index),
 	cmocka_unit_test(refuses_another_blobs_index),
+	cmocka_unit_test(survives_noise),
 	cmocka_unit_test(holds_the_tree),
 	cmocka_unit_test(holds_an_empty_tree),
 	cmocka_unit_test(agrees_with_other_readers),
 };
 
+enum { ENGINES_MAX = 2 };
+
+static struct trial
+	trials[ENGINES_MAX * (ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) +
+				     ARRAY_SIZE(damage_cases) + ARRAY_SIZE(small_cases))];
+static struct CMUnitTest tests[ARRAY_SIZE(trials) + ARRAY_SIZE(single_tests)];
+static size_t trial_count;
+
+/* One test for each engine, if that matters to the row: the names begin with the codec. */
+static void add_trials(const char *name, CMUnitTestFunction test, const void *row)
+{
+	for (size_t i = 0; inflate_engines[i]; i++) {
+		struct trial *trial = &trials[trial_count];
+
+		if (i && !strstr(name, "gzip"))
+			return;
+		*trial = (struct trial){ .row = row, .engine = &inflate_engines[i] };
+		(void)snprintf(
+			trial->name, sizeof trial->name, "%s (%s)", name, inflate_engines[i]->name);
+		tests[trial_count++] = (struct CMUnitTest){ .name = trial->name,
+			.test_func = test,
+			.setup_func = choose,
+			.teardown_func = choose_first,
+			.initial_state = trial };
+	}
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) +
-				ARRAY_SIZE(damage_cases) + ARRAY_SIZE(single_tests)];
-	size_t n = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(good_cases); i++)
-		tests[n++] = (struct CMUnitTest){ .name = good_cases[i].name,
-			.test_func = indexes,
-			.initial_state = (void *)&good_cases[i] };
+		add_trials(good_cases[i].name, indexes, &good_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_cases); i++)
-		tests[n++] = (struct CMUnitTest){ .name = bad_cases[i].name,
-			.test_func = refuses,
-			.initial_state = (void *)&bad_cases[i] };
+		add_trials(bad_cases[i].name, refuses, &bad_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(damage_cases); i++)
-		tests[n++] = (struct CMUnitTest){ .name = damage_cases[i].name,
-			.test_func = notices_a_damaged_blob,
-			.initial_state = (void *)&damage_cases[i] };
-	for (size_t i = 0; i < ARRAY_SIZE(single_tests); i++)
-		tests[n++] = single_tests[i];
-	return cmocka_run_group_tests_name("layer", tests, NULL, NULL);
+		add_trials(damage_cases[i].name, notices_a_damaged_blob, &damage_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(small_cases); i++)
+		add_trials(small_cases[i].name, agrees_with_zlib, &small_cases[i]);
+	memcpy(tests + trial_count, single_tests, sizeof single_tests);
+	return _cmocka_run_group_tests(
+		"layer", tests, trial_count + ARRAY_SIZE(single_tests), NULL, NULL);
 }
