@@ -85,6 +85,9 @@ for engine in "${engines[@]}"; do
 	echo "$size $(middle "wall_$engine")" |
 		awk '{ printf "%.0f MiB/s unpacked\n", $1 / $2 / 1048576 }'
 done
-index=$(find "$cache" -path '*index*' -type f -printf '%s\n' | sort -n | tail -n 1)
-echo "$index $(stat -c %s "$blob") $(tar -tf "$work/layer.tar" | wc -l)" |
-	awk '{ printf "index: %d bytes, %.2f %% of the layer; %d entries\n", $1, 100 * $1 / $2, $3 }'
+# tree_len and windows_len of the index's header.
+index=$(find "$cache" -path '*index*' -type f -size +4k -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)
+read -r tree windows < <(od -A n -t u8 -j 80 -N 16 "$index")
+echo "$tree $windows $(stat -c '%s' "$index" "$blob" | xargs) $(tar -tf "$work/layer.tar" | wc -l)" | awk '{
+	printf "index: %.1f bytes an entry, windows %.2f %% of the layer, other %.2f %%; %d entries\n",
+		$1 / $5, 100 * $2 / $4, 100 * ($3 - $1 - $2) / $4, $5 }'
