@@ -130,7 +130,7 @@ static int decode_deflate(const struct layer *layer, const struct span *span, st
 		return rc;
 	rc = enter(&gunzip, layer, span, stored, err);
 	for (size_t done = 0; !rc && done < span->plain_len; done += n) {
-		/* With no input left, zlib may still hold output back. */
+		/* With no input left, the engine may still hold output back. */
 		rc = gunzip_step(
 			&gunzip, &stored->in, plain + done, span->plain_len - done, false, &n, err);
 		if (rc < 0)
