@@ -140,9 +140,6 @@ check_sanitizers() {
 }
 at_exit check_sanitizers
 
-# wait_gone PID [SECONDS]: until the process has ended; fails after a while.
-wait_gone() { timeout "${2:-20}" tail --pid="$1" -f /dev/null; }
-
 # poll SECONDS COMMAND...: until it succeeds; for things that offer no event to wait for.
 poll() {
 	local deadline=$((SECONDS + $1))
@@ -152,6 +149,12 @@ poll() {
 		sleep 0.05
 	done
 }
+
+# Ended, though its parent may not have asked for its status yet: init takes its time on some machines.
+has_ended() { [[ $(ps -o state= -p "$1") != [!Z]* ]]; }
+
+# wait_gone PID [SECONDS]: until the process has ended; fails after a while.
+wait_gone() { poll "${2:-20}" has_ended "$1"; }
 
 declare -A daemons=()
 
