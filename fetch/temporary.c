@@ -43,6 +43,8 @@ int temporary_open(unsigned *place, struct error *err)
 		const char *dir = temporary_place(i);
 		int fd = dir ? open_in(dir) : -1;
 
+		if (fd < 0 && dir && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+			return error_set(err, errno, "temporary file: %m"); /* everywhere */
 		if (fd < 0)
 			continue;
 		*place = i;

@@ -15,7 +15,7 @@ enum { TEMPORARY_PLACES = 3 };
 /* The directory, or NULL: there is none ($TMPDIR is not set). */
 const char *temporary_place(unsigned place);
 /* A file to read and write, in the first place from *place on that can have one; *place
- * becomes that.  -ENOSPC behind the last. */
+ * becomes that.  -ENOSPC behind the last; -EMFILE, -ENFILE, -ENOMEM. */
 int temporary_open(unsigned *place, struct error *err);
 
 #endif

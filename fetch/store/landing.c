@@ -18,11 +18,13 @@ enum { FIRST_TEMPORARY = 1 }; /* place 0 is the cache */
 static int open_from_place(struct landing *landing, struct error *err)
 {
 	unsigned place = landing->place - FIRST_TEMPORARY;
-	int fd = temporary_open(&place, NULL);
+	int fd = temporary_open(&place, err);
 
-	if (fd < 0)
+	if (fd == -ENOSPC)
 		return error_set(
 			err, ENOSPC, "no space left, neither in the cache nor for temporary files");
+	if (fd < 0)
+		return fd;
 	landing->fd = fd;
 	landing->place = FIRST_TEMPORARY + place;
 	if (landing->store->cache && !atomic_exchange(&landing->store->was_warned, true))

@@ -25,6 +25,7 @@
 
 #include "fetch/bundle/bundle.h"
 #include "fetch/layout/layout.h"
+#include "fetch/temporary.h"
 #include "model/cleanup.h"
 #include "model/image.h"
 
@@ -1324,6 +1325,27 @@ static void no_place_at_all_is_enospc(void **state)
 	assert_int_equal(get_layer(bench), 0);
 }
 
+/* What is short is then not the space. */
+static void too_many_files_are_no_lack_of_space(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	(void)state;
+	assert_true(child >= 0);
+	if (!child) {
+		const struct rlimit limit = { 0, 0 };
+		unsigned place = 0;
+
+		if (setrlimit(RLIMIT_NOFILE, &limit))
+			_exit(2);
+		_exit(temporary_open(&place, NULL) == -EMFILE ? 0 : 3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* One zstd frame of more than a span: only a seekable copy can be entered. */
 static void a_spool_comes_with_its_layer(void **state)
 {
@@ -1893,6 +1915,7 @@ int main(void)
 		BENCHED(a_broken_cache_degrades),
 		BENCHED(a_blob_larger_than_the_cache_stays_out),
 		BENCHED(no_place_at_all_is_enospc),
+		cmocka_unit_test(too_many_files_are_no_lack_of_space),
 		BENCHED(a_spool_comes_with_its_layer),
 		cmocka_unit_test_setup_teardown(
 			a_manifest_is_fetched_once, setup_document, teardown),
