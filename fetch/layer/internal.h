@@ -55,11 +55,11 @@ enum inflate_event {
 
 struct inflate {
 	const struct inflate_ops *ops;
-	unsigned unused_bits; /* at INFLATE_BLOCK: the last so many bits taken are the next block's
-			       */
-	unsigned
-		excess_len; /* at INFLATE_END: the last so many bytes taken are not the stream's, */
-	uint8_t excess[8];  /* these */
+	/* At INFLATE_BLOCK: the last so many bits taken are the next block's. */
+	unsigned unused_bits;
+	/* At INFLATE_END: the last so many bytes taken are not the stream's, these. */
+	unsigned excess_len;
+	uint8_t excess[8];
 };
 
 /* Every engine gives the same bytes, and goes on where another one stopped.  Not all see the

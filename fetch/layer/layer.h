@@ -5,7 +5,7 @@
  * An index is made in one pass over the blob (fetch/layer/indexer.h), saved
  * in the cache and mapped read-only.  It is a header, the packed tree
  * (model/tree), the span table with its states and the windows, with a checksum over all
- * but the windows (a damaged window shows as a wrong span).
+ * but the windows (a damaged window shows as a wrong span): docs/index-format.md.
  *
  * A span says where its stored bytes lie, how its decoder starts, and which plain
  * bytes it yields; its state is what they are proved with.  Codecs differ in nothing
