@@ -247,11 +247,9 @@ static int open_any(struct archive *archive, const struct archive_job *job, stru
 		return open_plain(archive, job, err);
 	case CODING_GZIP:
 	case CODING_ZSTD:
-		return open_compressed(archive, job, err);
 	case CODING_XZ:
 	case CODING_BZIP2:
-		return error_set(err, EOPNOTSUPP, "%s compression is not supported",
-			media_coding_name(coding));
+		return open_compressed(archive, job, err);
 	case CODING_UNKNOWN:
 		break;
 	}

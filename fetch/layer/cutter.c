@@ -74,6 +74,13 @@ int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err)
 	return 0;
 }
 
+int cutter_spool(struct cutter *cutter, struct error *err)
+{
+	cutter->span.start = SPAN_ZSTD;
+	cutter->span.in_spool = true;
+	return cutter_keep(cutter, SPAN_SIZE_MIN, err);
+}
+
 void *table_grow(void *array, size_t element, uint32_t count, uint32_t *capacity)
 {
 	uint32_t wanted = *capacity ? *capacity * 2 : 64;

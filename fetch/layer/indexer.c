@@ -63,8 +63,8 @@ static const struct {
 	[CODING_PLAIN] = { codec_plain_new, 0, NULL },
 	[CODING_GZIP] = { codec_gzip_new, 0, NULL },
 	[CODING_ZSTD] = { codec_zstd_new, 0, NULL },
-	[CODING_XZ] = { NULL, -EOPNOTSUPP, "xz compression is not supported" },
-	[CODING_BZIP2] = { NULL, -EOPNOTSUPP, "bzip2 compression is not supported" },
+	[CODING_XZ] = { codec_xz_new, 0, NULL },
+	[CODING_BZIP2] = { codec_bzip2_new, 0, NULL },
 };
 
 static void codec_free(struct codec *codec)

@@ -28,15 +28,16 @@
 struct cancel;
 
 enum {
-	STORED_PIECE = 64 << 10,  /* stored bytes per step of the pass: what is hashed is
-				   * decoded while the processor's cache still has it */
-	READ_PIECE = 256 << 10,   /* stored bytes per pread() of a span's decoder */
-	ZSTD_FRAME_MAX = 4 << 20, /* plain bytes: longer zstd frames go to the spool */
-	ZSTD_WINDOW_LOG_MAX = 27, /* 128 MiB, as zstd(1) has it */
-	COMPRESSION_LEVEL = 1,    /* of windows and spool: more costs time and saves little */
-	WINDOWS_MAX = 1 << 30,    /* compressed bytes of all windows, in memory until the end */
-	WINDOWS_STEP = 64 << 20,  /* each time so many are reached, spans get longer, */
-	SPAN_SIZE_DOUBLINGS = 3,  /* until they are SPAN_SIZE_MIN << this */
+	STORED_PIECE = 64 << 10,   /* stored bytes per step of the pass: what is hashed is
+				    * decoded while the processor's cache still has it */
+	READ_PIECE = 256 << 10,    /* stored bytes per pread() of a span's decoder */
+	ZSTD_FRAME_MAX = 4 << 20,  /* plain bytes: longer zstd frames go to the spool */
+	ZSTD_WINDOW_LOG_MAX = 27,  /* 128 MiB, as zstd(1) has it */
+	XZ_MEMORY_MAX = 128 << 20, /* bytes of liblzma, nearly all for the dictionary */
+	COMPRESSION_LEVEL = 1,     /* of windows and spool: more costs time and saves little */
+	WINDOWS_MAX = 1 << 30,     /* compressed bytes of all windows, in memory until the end */
+	WINDOWS_STEP = 64 << 20,   /* each time so many are reached, spans get longer, */
+	SPAN_SIZE_DOUBLINGS = 3,   /* until they are SPAN_SIZE_MIN << this */
 };
 
 /* Input that a function takes from: it moves the pointer and lowers the count. */
@@ -223,6 +224,8 @@ void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_f
 void cutter_release(struct cutter *cutter);
 /* Keeps the bytes of the span in work: limit at most, a multiple of SPAN_SIZE_MIN. */
 int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err);
+/* The same for a stream without any boundary: all of it goes to the spool. */
+int cutter_spool(struct cutter *cutter, struct error *err);
 
 /* Where the next plain bytes go, and how many may. Never none. */
 uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room);
@@ -255,7 +258,7 @@ struct codec_ops {
 };
 
 typedef int codec_new_fn(struct codec **ret, struct cutter *cutter, struct error *err);
-codec_new_fn codec_plain_new, codec_gzip_new, codec_zstd_new;
+codec_new_fn codec_plain_new, codec_gzip_new, codec_zstd_new, codec_xz_new, codec_bzip2_new;
 
 /* The errno of a failed libzstd call, and its words behind "zstd: ". */
 int zstd_error(size_t code, struct error *err);

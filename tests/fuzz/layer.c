@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes as a blob: what the indexer and the reader make of it has to be what a plain loop
- * over zlib or libzstd makes of it, byte for byte, or an error in both.  Each inflate engine
- * indexes it, and each reads what the others indexed.
+ * over zlib, libzstd, liblzma or libbz2 makes of it, byte for byte, or an error in both.  Each
+ * inflate engine indexes it, and each reads what the others indexed.
  *
  * The first byte says how long the pieces are that the indexer is fed with.
  */
@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bzlib.h>
+#include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -93,6 +95,48 @@ static long unzstd_all(const uint8_t *bytes, size_t len)
 	return left ? -1 : (long)out.pos;
 }
 
+static long unxz_all(const uint8_t *bytes, size_t len)
+{
+	lzma_stream xz = LZMA_STREAM_INIT;
+	lzma_ret result;
+
+	must(lzma_stream_decoder(&xz, XZ_MEMORY_MAX, LZMA_CONCATENATED) == LZMA_OK);
+	xz.next_in = bytes;
+	xz.avail_in = len;
+	xz.next_out = plain;
+	xz.avail_out = sizeof plain;
+	do
+		result = lzma_code(&xz, LZMA_FINISH);
+	while (result == LZMA_OK && xz.avail_out);
+	lzma_end(&xz);
+	if (!xz.avail_out)
+		return sizeof plain;
+	return result == LZMA_STREAM_END ? xz.next_out - plain : -1;
+}
+
+static long bunzip2_all(const uint8_t *bytes, size_t len)
+{
+	size_t done = 0;
+	int result = BZ_STREAM_END;
+
+	while (len && done < sizeof plain && result == BZ_STREAM_END) {
+		bz_stream stream = { .next_in = (char *)(uintptr_t)bytes,
+			.avail_in = (unsigned)len,
+			.next_out = (char *)plain + done,
+			.avail_out = (unsigned)(sizeof plain - done) };
+
+		must(BZ2_bzDecompressInit(&stream, 0, 0) == BZ_OK);
+		result = BZ2_bzDecompress(&stream);
+		bytes += len - stream.avail_in;
+		len = stream.avail_in;
+		done = sizeof plain - stream.avail_out;
+		(void)BZ2_bzDecompressEnd(&stream);
+	}
+	if (done == sizeof plain)
+		return sizeof plain;
+	return result == BZ_STREAM_END ? (long)done : -1;
+}
+
 static long decode_all(enum media_coding coding, const uint8_t *bytes, size_t len)
 {
 	switch (coding) {
@@ -103,9 +147,11 @@ static long decode_all(enum media_coding coding, const uint8_t *bytes, size_t le
 	case CODING_PLAIN:
 		memcpy(plain, bytes, len);
 		return (long)len;
-	case CODING_UNKNOWN:
 	case CODING_XZ:
+		return unxz_all(bytes, len);
 	case CODING_BZIP2:
+		return bunzip2_all(bytes, len);
+	case CODING_UNKNOWN:
 		break;
 	}
 	return -1;

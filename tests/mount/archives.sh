@@ -3,7 +3,7 @@
 # Archives of images as other tools wrote them, and as nobody should have: what can be read is, what
 # cannot is an error of its own, and its neighbours live.
 . "$(dirname "$0")/../lib.sh"
-need jq python3 zstd bsdtar
+need jq python3 zstd xz bzip2 bsdtar
 
 # ---- made here --------------------------------------------------------------------------------
 
@@ -77,6 +77,8 @@ tar.file("./base.tar", base)
 tar.file("./dir/top.tar", top_layer)
 tar.file("./base.tar.gz", compress("gzip", base))
 tar.file("./base.tar.zst", compress("zstd", base))
+tar.file("./base.tar.xz", compress("xz", base))
+tar.file("./base.tar.bz2", compress("bzip2", base))
 tar.symlink("link-1.tar", "dir/link-2.tar")
 tar.symlink("dir/link-2.tar", "../base.tar")
 tar.hardlink("hard.tar", "base.tar")
@@ -91,6 +93,8 @@ entry("symlink", ["link-1.tar", "dir/top.tar"], [base, top_layer])
 entry("hardlink", ["hard.tar", "dir/top.tar"], [base, top_layer])
 entry("gzip", ["base.tar.gz"], [base])
 entry("zstd", ["base.tar.zst"], [base])
+entry("xz", ["base.tar.xz"], [base])
+entry("bzip2", ["base.tar.bz2"], [base])
 entry("twice", ["base.tar", "base.tar"], [base, base])
 entry("round", ["round-1.tar"], [base])
 entry("out", ["out.tar"], [base])
@@ -125,7 +129,7 @@ tar.file("manifest.json", compact([{"Config": "config.json", "RepoTags": ["local
                                     "Layers": ["base.tar"]}]))
 write("twice.tar", tar)
 END
-for coding in gzip zstd; do
+for coding in gzip zstd xz bzip2; do
 	"$coding" -qkc "$work/mixed.tar" >"$work/mixed.$coding"
 	"$coding" -qkc "$work/v1.tar" >"$work/v1.$coding"
 done
@@ -162,7 +166,7 @@ check_rows() {
 	done
 }
 
-for file in v1.tar v1.gzip v1.zstd; do
+for file in v1.tar v1.gzip v1.zstd v1.xz v1.bzip2; do
 	mount_imgfs "docker-archive:$work/$file" "$work/mnt"
 	check_rows "$work/mnt/localhost:5000/v1/_tags" <<-END
 		top      base top
@@ -183,7 +187,7 @@ done
 mount_imgfs "docker-archive:$work/v1-nameless.tar" "$work/nameless"
 check_rows "$work/nameless" <<<"_untagged/sha256/* base"
 
-for file in mixed.tar mixed.gzip mixed.zstd; do
+for file in mixed.tar mixed.gzip mixed.zstd mixed.xz mixed.bzip2; do
 	mount_imgfs "docker-archive:$work/$file" "$work/mnt"
 	check_rows "$work/mnt" <<-END
 		localhost/plain/_tags/1           base top
@@ -192,6 +196,8 @@ for file in mixed.tar mixed.gzip mixed.zstd; do
 		localhost/hardlink/_tags/1        base top
 		localhost/gzip/_tags/1            base
 		localhost/zstd/_tags/1            base
+		localhost/xz/_tags/1              base
+		localhost/bzip2/_tags/1           base
 		localhost/twice/_tags/1           base
 		localhost/other/_tags/1           base top
 		localhost/other/_tags/2           base top

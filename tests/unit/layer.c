@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blobs are made here with zlib and libzstd (and by hand where they do not make such
+ * Blobs are made here with the libraries themselves (and by hand where they do not make such
  * streams), so the plain bytes are known; digests of them come from EVP.  Every blob
  * is indexed three times, fed in pieces of different sizes, and has to give the same
  * index each time.  What is gzip is tried with every inflate engine there is; each reads what
@@ -18,7 +18,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <bzlib.h>
 #include <cmocka.h>
+#include <lzma.h>
 #include <json-c/json.h>
 #include <openssl/evp.h>
 #include <zlib.h>
@@ -628,6 +630,79 @@ static void zst_window_27(struct blob *blob, struct blob *plain)
 	zst_by_hand(blob, plain, 27);
 }
 
+/* --- xz and bzip2 --- */
+
+static void add_xz(struct blob *out, const uint8_t *plain, size_t len, lzma_check check)
+{
+	size_t room = lzma_stream_buffer_bound(len);
+	lzma_stream xz = LZMA_STREAM_INIT;
+
+	assert_int_equal(lzma_easy_encoder(&xz, 1, check), LZMA_OK);
+	xz.next_in = plain;
+	xz.avail_in = len;
+	xz.next_out = blob_grow(out, room);
+	xz.avail_out = room;
+	assert_int_equal(lzma_code(&xz, LZMA_FINISH), LZMA_STREAM_END);
+	out->len -= xz.avail_out;
+	lzma_end(&xz);
+}
+
+static void add_bzip2(struct blob *out, const uint8_t *plain, size_t len)
+{
+	unsigned room = (unsigned)(len + len / 100 + 600), done = room;
+	char *bytes = (char *)blob_grow(out, room);
+
+	assert_int_equal(BZ2_bzBuffToBuffCompress(
+				 bytes, &done, (char *)(uintptr_t)plain, (unsigned)len, 9, 0, 0),
+		BZ_OK);
+	out->len -= room - done;
+}
+
+static void xz_stream(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 25, 150001);
+	add_xz(blob, plain->data, plain->len, LZMA_CHECK_CRC64);
+}
+
+/* Short, exactly a span, empty; with stream padding between and behind. */
+static void xz_streams(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 25, 150001);
+	add_xz(blob, plain->data, 1000, LZMA_CHECK_NONE);
+	add_xz(blob, plain->data + 1000, SPAN_SIZE_MIN - 1000, LZMA_CHECK_CRC32);
+	add_zeroes(blob, 4);
+	add_xz(blob, NULL, 0, LZMA_CHECK_SHA256);
+	add_xz(blob, plain->data + SPAN_SIZE_MIN, plain->len - SPAN_SIZE_MIN, LZMA_CHECK_SHA256);
+	add_zeroes(blob, 40);
+}
+
+static void xz_nothing(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	add_xz(blob, NULL, 0, LZMA_CHECK_CRC64);
+}
+
+static void bzip2_stream(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 25, 150001);
+	add_bzip2(blob, plain->data, plain->len);
+}
+
+static void bzip2_streams(struct blob *blob, struct blob *plain)
+{
+	make_tar(plain, 25, 150001);
+	add_bzip2(blob, plain->data, 1000);
+	add_bzip2(blob, plain->data + 1000, SPAN_SIZE_MIN - 1000);
+	add_bzip2(blob, (const uint8_t *)"", 0);
+	add_bzip2(blob, plain->data + SPAN_SIZE_MIN, plain->len - SPAN_SIZE_MIN);
+}
+
+static void bzip2_nothing(struct blob *blob, struct blob *plain)
+{
+	(void)plain;
+	add_bzip2(blob, (const uint8_t *)"", 0);
+}
+
 static void plain_tar(struct blob *blob, struct blob *plain)
 {
 	make_tar(plain, 25, 150001);
@@ -695,8 +770,14 @@ static const struct good_case {
 	{ "zstd: one long frame", zst_long_frame, CODING_ZSTD, SPOOL, 0, SPAN_ZSTD },
 	{ "zstd: a long frame among short ones", zst_mixed, CODING_ZSTD, BOTH, 0, SPAN_ZSTD },
 	{ "zstd: a window of 128 MiB", zst_window_27, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "xz: one stream", xz_stream, CODING_XZ, SPOOL, 0, SPAN_ZSTD },
+	{ "xz: streams and padding", xz_streams, CODING_XZ, SPOOL, 0, SPAN_ZSTD },
+	{ "bzip2: one stream", bzip2_stream, CODING_BZIP2, SPOOL, 0, SPAN_ZSTD },
+	{ "bzip2: streams", bzip2_streams, CODING_BZIP2, SPOOL, 0, SPAN_ZSTD },
 	{ "plain: some spans", plain_tar, CODING_PLAIN, BLOB, 0, SPAN_STORED },
 	{ "plain: exactly two spans", plain_exact, CODING_PLAIN, BLOB, 0, SPAN_STORED },
+	{ "xz: nothing", xz_nothing, CODING_XZ, BLOB, 0, SPAN_ZSTD },
+	{ "bzip2: nothing", bzip2_nothing, CODING_BZIP2, BLOB, 0, SPAN_ZSTD },
 	{ "plain: nothing", plain_nothing, CODING_PLAIN, BLOB, 0, SPAN_STORED },
 };
 
@@ -920,21 +1001,74 @@ static void long_text(struct blob *blob, struct blob *plain)
 	add_text(blob, 100000);
 }
 
-static void xz_magic(struct blob *blob, struct blob *plain)
+static void xz_no_end(struct blob *blob, struct blob *plain)
 {
-	(void)plain;
-	blob_add(blob,
-		"\xfd"
-		"7zXZ\0\0\4",
-		8);
-	add_zeroes(blob, 1000);
+	xz_stream(blob, plain);
+	blob->len -= 40;
 }
 
-static void bzip2_magic(struct blob *blob, struct blob *plain)
+/* The index and the footer were there, and of a second stream a part. */
+static void xz_half_stream(struct blob *blob, struct blob *plain)
 {
-	(void)plain;
-	blob_add(blob, "BZh91AY&SY", 10);
-	add_zeroes(blob, 1000);
+	xz_stream(blob, plain);
+	add_xz(blob, plain->data, 1000, LZMA_CHECK_CRC64);
+	blob->len -= 50;
+}
+
+static void xz_garbage(struct blob *blob, struct blob *plain)
+{
+	xz_stream(blob, plain);
+	blob_add(blob, "this is not a stream", 20);
+}
+
+static void xz_odd_padding(struct blob *blob, struct blob *plain)
+{
+	xz_stream(blob, plain);
+	add_zeroes(blob, 3);
+}
+
+static void xz_damaged(struct blob *blob, struct blob *plain)
+{
+	xz_stream(blob, plain);
+	blob->data[blob->len / 2] ^= 1;
+}
+
+/* xz-file-format.txt, 3.1 and 5.3.1: the block's header is behind the stream's 12 bytes, its
+ * fifth byte the size of LZMA2's dictionary, 40 the largest; a CRC32 ends it. */
+static void xz_dictionary(struct blob *blob, struct blob *plain)
+{
+	struct blob sum = { 0 };
+
+	xz_stream(blob, plain);
+	assert_int_equal(blob->data[12 + 2], 0x21);
+	blob->data[12 + 4] = 40;
+	blob_add_le32(&sum, (uint32_t)crc32_z(crc32(0, NULL, 0), blob->data + 12, 8));
+	memcpy(blob->data + 20, sum.data, 4);
+	blob_release(&sum);
+}
+
+static void bzip2_no_end(struct blob *blob, struct blob *plain)
+{
+	bzip2_stream(blob, plain);
+	blob->len -= 5;
+}
+
+static void bzip2_no_stream(struct blob *blob, struct blob *plain)
+{
+	bzip2_stream(blob, plain);
+	blob_add(blob, "BZ", 2);
+}
+
+static void bzip2_garbage(struct blob *blob, struct blob *plain)
+{
+	bzip2_stream(blob, plain);
+	blob_add(blob, "this is not a stream", 20);
+}
+
+static void bzip2_damaged(struct blob *blob, struct blob *plain)
+{
+	bzip2_stream(blob, plain);
+	blob->data[blob->len / 2] ^= 1;
 }
 
 static const struct bad_case {
@@ -968,8 +1102,16 @@ static const struct bad_case {
 	{ "zstd: needs a dictionary", zst_dictionary, CODING_ZSTD, -EOPNOTSUPP, "ictionary" },
 	{ "JSON", json_text, CODING_UNKNOWN, -EIO, "not a tar archive" },
 	{ "text", long_text, CODING_UNKNOWN, -EIO, "not a tar archive" },
-	{ "xz", xz_magic, CODING_XZ, -EOPNOTSUPP, "xz" },
-	{ "bzip2", bzip2_magic, CODING_BZIP2, -EOPNOTSUPP, "bzip2" },
+	{ "xz: ends in a stream", xz_no_end, CODING_XZ, -EIO, "ends inside" },
+	{ "xz: ends in a second stream", xz_half_stream, CODING_XZ, -EIO, "ends inside" },
+	{ "xz: garbage behind", xz_garbage, CODING_XZ, -EIO, "damaged" },
+	{ "xz: three zeroes behind", xz_odd_padding, CODING_XZ, -EIO, "xz" },
+	{ "xz: a bit that flipped", xz_damaged, CODING_XZ, -EIO, "damaged" },
+	{ "xz: a dictionary of 4 GiB", xz_dictionary, CODING_XZ, -EFBIG, "memory" },
+	{ "bzip2: ends in a stream", bzip2_no_end, CODING_BZIP2, -EIO, "ends inside" },
+	{ "bzip2: ends in a magic", bzip2_no_stream, CODING_BZIP2, -EIO, "ends inside" },
+	{ "bzip2: garbage behind", bzip2_garbage, CODING_BZIP2, -EIO, "garbage" },
+	{ "bzip2: a bit that flipped", bzip2_damaged, CODING_BZIP2, -EIO, "damaged" },
 };
 
 static void refuses(void **state)
