@@ -25,12 +25,16 @@ def main():
     prefix = sys.argv[2] + ": " if len(sys.argv) > 2 else ""
     with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
         for program in map(json.loads, log):
-            bad_cases = 0
+            bad_cases = skipped_cases = 0
             for outcome, name in cases(program):
                 counts[outcome] += 1
+                skipped_cases += outcome == "skipped"
                 if outcome == "failed":
                     bad_cases += 1
                     print(f"FAIL {prefix}{program['name']}: {name}", file=sys.stderr)
+            # cmocka 1.1 says "not ok # SKIP", which meson takes for a failure.
+            if program["result"] == "FAIL" and skipped_cases and not bad_cases:
+                continue
             if program["result"] not in ("OK", "SKIP"):
                 if not bad_cases:
                     counts["failed"] += 1
