@@ -14,6 +14,7 @@
 #include "fetch/auth/internal.h"
 #include "fetch/cancel.h"
 #include "model/cleanup.h"
+#include "tests/unit/cases.h"
 #include "tests/unit/faultserver.h"
 
 /* ---- challenges --------------------------------------------------------------------------- */
@@ -515,18 +516,6 @@ static int stop_server(void **state)
 	(void)state;
 	fault_server_stop(&server);
 	return 0;
-}
-
-static struct CMUnitTest tests[256];
-static size_t test_count;
-
-static void add(const char *name, CMUnitTestFunction function, const void *state)
-{
-	if (test_count == ARRAY_SIZE(tests))
-		abort();
-	tests[test_count++] = (struct CMUnitTest){
-		.name = name, .test_func = function, .initial_state = (void *)state
-	};
 }
 
 int main(void)

@@ -21,6 +21,7 @@
 #include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "tests/unit/cases.h"
 #include "tests/unit/faultserver.h"
 
 enum { IMAGES = DAEMON_OPEN_MAX + 6 };
@@ -671,18 +672,6 @@ static int stop_engine(void **state)
 	(void)waitpid(engine.pid, NULL, 0);
 	(void)snprintf(command, sizeof command, "rm -rf %s", engine.dir);
 	return system(command);
-}
-
-static struct CMUnitTest tests[64];
-static size_t test_count;
-
-static void add(const char *name, CMUnitTestFunction function, const void *state)
-{
-	if (test_count == ARRAY_SIZE(tests))
-		abort();
-	tests[test_count++] = (struct CMUnitTest){
-		.name = name, .test_func = function, .initial_state = (void *)state
-	};
 }
 
 int main(void)

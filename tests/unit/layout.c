@@ -19,6 +19,7 @@
 #include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "tests/unit/names_text.h"
 
 /* printf hello | sha256sum, and sha512sum; the empty one */
 #define HELLO_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
@@ -143,36 +144,6 @@ static struct digest digest_text(const char *text)
 
 	assert_int_equal(digest_parse(&digest, text, NULL), 0);
 	return digest;
-}
-
-/* The names with a '|' behind each, or the error. */
-static const char *joined(int rc, struct name_list *list)
-{
-	static char text[4096];
-	size_t used = 0;
-
-	text[0] = '\0';
-	if (rc)
-		(void)snprintf(text, sizeof text, "%s", strerrorname_np(-rc));
-	for (size_t i = 0; !rc && i < list->count; i++)
-		used += (size_t)snprintf(text + used, sizeof text - used, "%s|", list->names[i]);
-	if (!rc)
-		name_list_release(list);
-	return text;
-}
-
-static const char *repositories(struct source *source)
-{
-	struct name_list list = { NULL, 0 };
-
-	return joined(source->ops->repositories(source, &list, NULL, NULL), &list);
-}
-
-static const char *tags(struct source *source, const char *repository)
-{
-	struct name_list list = { NULL, 0 };
-
-	return joined(source->ops->tags(source, repository, &list, NULL, NULL), &list);
 }
 
 static const char *untagged(struct source *source, const char *repository)

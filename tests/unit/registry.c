@@ -15,6 +15,7 @@
 #include "fetch/referrers.h"
 #include "fetch/registry/internal.h"
 #include "model/cleanup.h"
+#include "tests/unit/cases.h"
 #include "tests/unit/faultserver.h"
 
 /* One server per way to log in, and one that speaks TLS. */
@@ -862,18 +863,6 @@ static int stop_servers(void **state)
 			fault_server_stop(&servers[i]);
 	(void)snprintf(command, sizeof command, "rm -rf %s", tls_dir);
 	return system(command);
-}
-
-static struct CMUnitTest tests[256];
-static size_t test_count;
-
-static void add(const char *name, CMUnitTestFunction function, const void *state)
-{
-	if (test_count == ARRAY_SIZE(tests))
-		abort();
-	tests[test_count++] = (struct CMUnitTest){
-		.name = name, .test_func = function, .initial_state = (void *)state
-	};
 }
 
 int main(void)

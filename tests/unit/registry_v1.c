@@ -17,6 +17,7 @@
 #include "fetch/cancel.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "tests/unit/cases.h"
 #include "tests/unit/faultserver.h"
 
 enum mode { MODE_OPEN, MODE_BASIC, MODE_INDEX, MODE_TREE, MODE_COUNT };
@@ -644,18 +645,6 @@ static int stop_servers(void **state)
 	for (size_t i = 0; i < MODE_COUNT; i++)
 		fault_server_stop(&servers[i]);
 	return 0;
-}
-
-static struct CMUnitTest tests[128];
-static size_t test_count;
-
-static void add(const char *name, CMUnitTestFunction function, const void *state)
-{
-	if (test_count == ARRAY_SIZE(tests))
-		abort();
-	tests[test_count++] = (struct CMUnitTest){
-		.name = name, .test_func = function, .initial_state = (void *)state
-	};
 }
 
 int main(void)

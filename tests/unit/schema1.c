@@ -24,6 +24,7 @@
 #include "model/error.h"
 #include "model/json.h"
 #include "tests/unit/fixture.h"
+#include "tests/unit/quoted.h"
 
 #define X8(digit) digit digit digit digit digit digit digit digit
 #define ID(digit) X8(X8(digit))
@@ -40,17 +41,6 @@
 #define BASE                                                                                       \
 	"{'id':'" ID("1") "','created':'2014-12-31T22:57:59.178729048Z',"                          \
 			  "'container_config':{'Cmd':['/bin/sh','-c','one']}}"
-
-static char *quoted(const char *text)
-{
-	char *copy = strdup(text);
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return copy;
-}
 
 enum { ENTRIES = 4 };
 

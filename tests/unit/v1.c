@@ -22,6 +22,7 @@
 #include "model/image.h"
 #include "model/json.h"
 #include "tests/unit/fixture.h"
+#include "tests/unit/quoted.h"
 
 #define X8(digit) digit digit digit digit digit digit digit digit
 #define ID(digit) X8(X8(digit))
@@ -38,17 +39,6 @@
 	"{'id':'" ID("1") "','created':'2014-01-01T00:00:00.500Z',"                                \
 			  "'container_config':{'Cmd':['/bin/sh','-c','one']},'os':'linux','Size':" \
 			  "3}"
-
-static char *quoted(const char *text)
-{
-	char *copy = strdup(text);
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return copy;
-}
 
 enum { ENTRIES = 4 };
 
