@@ -52,3 +52,20 @@ int temporary_open(unsigned *place, struct error *err)
 	}
 	return error_set(err, ENOSPC, "no space left for temporary files");
 }
+
+int temporary_write(
+	int fd, unsigned place, const char *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, errno, "%s: %m", temporary_place(place));
+		bytes += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}

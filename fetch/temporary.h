@@ -8,6 +8,9 @@
 #ifndef FETCH_TEMPORARY_H
 #define FETCH_TEMPORARY_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "model/error.h"
 
 enum { TEMPORARY_PLACES = 3 };
@@ -17,5 +20,8 @@ const char *temporary_place(unsigned place);
 /* A file to read and write, in the first place from *place on that can have one; *place
  * becomes that.  -ENOSPC behind the last; -EMFILE, -ENFILE, -ENOMEM. */
 int temporary_open(unsigned *place, struct error *err);
+/* All of the bytes at that offset of a file in that place, or a negative errno. */
+int temporary_write(
+	int fd, unsigned place, const char *bytes, size_t len, uint64_t offset, struct error *err);
 
 #endif

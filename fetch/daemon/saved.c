@@ -61,22 +61,9 @@ static int begin(struct saving *saving, struct error *err)
 
 static int write_piece(struct saving *saving, const char *bytes, size_t len, struct error *err)
 {
-	uint64_t offset = saving->len;
-
 	if (saving->writer)
 		return cache_writer_append(saving->writer, bytes, len, err);
-	while (len) {
-		ssize_t n = pwrite(saving->fd, bytes, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, errno, "%s: %m", temporary_place(saving->place));
-		bytes += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return temporary_write(saving->fd, saving->place, bytes, len, saving->len, err);
 }
 
 static int copy(int to, int from, uint64_t len, struct error *err)

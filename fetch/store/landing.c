@@ -106,23 +106,10 @@ void landing_name(struct landing *landing, const struct digest *digest)
 
 static int write_piece(struct landing *landing, const char *bytes, size_t len, struct error *err)
 {
-	uint64_t offset = landing->len;
-
 	if (landing->writer)
 		return cache_writer_append(landing->writer, bytes, len, err);
-	while (len) {
-		ssize_t n = pwrite(landing->fd, bytes, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, errno, "%s: %m",
-				temporary_place(landing->place - FIRST_TEMPORARY));
-		bytes += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return temporary_write(
+		landing->fd, landing->place - FIRST_TEMPORARY, bytes, len, landing->len, err);
 }
 
 /* Reads len bytes at offset, fewer only at the file's end. */
