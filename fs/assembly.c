@@ -48,7 +48,7 @@ static int add_part(
 /* What was appended to bytes since the last part is a part. */
 static int close_bytes(struct assembly *assembly, struct error *err)
 {
-	struct part *part;
+	struct part *part = NULL;
 	int rc = buf_status(&assembly->bytes);
 
 	if (rc)
@@ -66,7 +66,7 @@ static int close_bytes(struct assembly *assembly, struct error *err)
 
 int assembly_add_blob(struct assembly *assembly, const struct descriptor *blob, struct error *err)
 {
-	struct part *part;
+	struct part *part = NULL;
 	int rc = close_bytes(assembly, err);
 
 	if (rc || !blob->size)
@@ -81,7 +81,7 @@ int assembly_add_blob(struct assembly *assembly, const struct descriptor *blob, 
 int assembly_add_plain(
 	struct assembly *assembly, struct layer_object *layer, uint64_t length, struct error *err)
 {
-	struct part *part;
+	struct part *part = NULL;
 	int rc = close_bytes(assembly, err);
 
 	if (rc || !length)
@@ -115,24 +115,22 @@ static size_t find_part(const struct assembly *assembly, uint64_t offset)
 	return low;
 }
 
-int assembly_read(const struct assembly *assembly, uint64_t offset, char *buf, size_t len,
-	assembly_part_fn *fn, void *context)
+int assembly_read(const struct assembly *assembly, uint64_t offset, struct answer *answer,
+	assembly_part_fn *fn, void *context, struct error *err)
 {
-	for (size_t i = find_part(assembly, offset); len; i++) {
+	int rc = 0;
+
+	for (size_t i = find_part(assembly, offset + answer->done);
+		!rc && answer->done < answer->len; i++) {
 		const struct part *part = &assembly->parts[i];
-		uint64_t skip = offset - part->offset;
-		size_t piece = part->length - skip < len ? (size_t)(part->length - skip) : len;
-		int rc = 0;
+		uint64_t skip = offset + answer->done - part->offset;
+		size_t left = answer->len - answer->done;
+		size_t piece = part->length - skip < left ? (size_t)(part->length - skip) : left;
 
 		if (part->kind == PART_BYTES)
-			memcpy(buf, assembly->bytes.data + part->at + skip, piece);
+			rc = answer_add(answer, assembly->bytes.data + part->at + skip, piece, err);
 		else
-			rc = fn(context, assembly, i, skip, buf, piece);
-		if (rc)
-			return rc;
-		buf += piece;
-		offset += piece;
-		len -= piece;
+			rc = fn(context, assembly, i, skip, piece, answer);
 	}
-	return 0;
+	return rc;
 }

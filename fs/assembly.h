@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs/answer.h"
 #include "model/buf.h"
 #include "model/descriptor.h"
 #include "model/error.h"
@@ -48,12 +49,12 @@ int assembly_add_plain(
 	struct assembly *assembly, struct layer_object *layer, uint64_t length, struct error *err);
 int assembly_finish(struct assembly *assembly, struct error *err);
 
-/* Reads len bytes at offset, inside the part; 0 or a negative errno. */
+/* Adds len bytes at offset, inside the part; 0 or a negative errno. */
 typedef int assembly_part_fn(void *context, const struct assembly *assembly, size_t part,
-	uint64_t offset, char *buf, size_t len);
-/* Reads len bytes at offset, inside the file.  fn is asked for what is not in memory, in order;
+	uint64_t offset, size_t len, struct answer *answer);
+/* The bytes at offset, inside the file.  fn is asked for what is not in memory, in order;
  * what it returns, if not 0, ends the reading. */
-int assembly_read(const struct assembly *assembly, uint64_t offset, char *buf, size_t len,
-	assembly_part_fn *fn, void *context);
+int assembly_read(const struct assembly *assembly, uint64_t offset, struct answer *answer,
+	assembly_part_fn *fn, void *context, struct error *err);
 
 #endif

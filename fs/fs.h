@@ -29,6 +29,7 @@
 #include <time.h>
 
 #include "fetch/store/store.h"
+#include "fs/answer.h"
 #include "fs/load.h"
 #include "fs/log.h"
 #include "fs/options.h"
@@ -74,6 +75,7 @@ struct request {
 	char *name; /* lookup, getxattr; owned while parked */
 	size_t size;
 	off_t offset;
+	struct answer answer; /* read: what was found so far */
 	uint64_t fh;
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
@@ -95,6 +97,7 @@ struct fs {
 	struct cache *cache; /* may be NULL */
 	struct store *store;
 	struct pool *pools[POOL_COUNT];
+	unsigned cores; /* threads that decode */
 	struct fuse_session *session;
 	int event_fd; /* wakes the loop */
 	pthread_mutex_t ended_lock;

@@ -462,7 +462,7 @@ static void start_next(const struct reading *reading, const struct assembly *ass
 }
 
 static int read_blob(const struct reading *reading, const struct assembly *assembly, size_t part,
-	uint64_t offset, char *buf, size_t len)
+	uint64_t offset, size_t len, struct answer *answer)
 {
 	struct blob_object *object;
 	int rc = blob_get(reading->fs, reading->repository, &assembly->parts[part].blob, &object,
@@ -470,26 +470,26 @@ static int read_blob(const struct reading *reading, const struct assembly *assem
 
 	if (rc == LOAD_PENDING || !offset)
 		start_next(reading, assembly, part);
-	return rc ? rc : blob_read(object, offset, buf, len, reading->need);
+	return rc ? rc : blob_read(object, offset, len, answer, reading->need);
 }
 
 static int read_part(void *context, const struct assembly *assembly, size_t part, uint64_t offset,
-	char *buf, size_t len)
+	size_t len, struct answer *answer)
 {
 	const struct reading *reading = context;
 
 	if (assembly->parts[part].kind == PART_BLOB)
-		return read_blob(reading, assembly, part, offset, buf, len);
+		return read_blob(reading, assembly, part, offset, len, answer);
 	return layer_read(
-		reading->fs, assembly->parts[part].layer, offset, buf, len, reading->need);
+		reading->fs, assembly->parts[part].layer, offset, len, answer, reading->need);
 }
 
 static int image_tar_read(
-	struct fs *fs, struct node *node, uint64_t offset, char *buf, size_t len, struct need *need)
+	struct fs *fs, struct node *node, uint64_t offset, struct answer *answer, struct need *need)
 {
 	struct reading reading = { fs, node->place.repository, need };
 
-	return assembly_read(node->assembly, offset, buf, len, read_part, &reading);
+	return assembly_read(node->assembly, offset, answer, read_part, &reading, &need->err);
 }
 
 static const struct view view_image_tar = {

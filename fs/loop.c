@@ -88,6 +88,7 @@ static void reap(struct fs *fs)
 		struct job *next = job->next;
 
 		wake(fs, load_ended(container_of(job, struct load, job)));
+		requests_run_ready(fs); /* before the next one pushes out what they waited for */
 		job = next;
 	}
 }

@@ -139,6 +139,7 @@ static int start_pools(struct fs *fs, struct error *err)
 		[POOL_DECODE] = { "decode", cores },
 	};
 
+	fs->cores = cores;
 	for (size_t i = 0; i < POOL_COUNT; i++) {
 		int rc = pool_new(
 			&fs->pools[i], pools[i].name, pools[i].threads, loop_job_ended, fs, err);

@@ -56,8 +56,8 @@ struct view {
 		struct need *need);
 	/* The directory is only another name of this one: 0 is none.  May be NULL. */
 	int (*alias)(struct fs *fs, struct node *node, fuse_ino_t *ret, struct need *need);
-	/* Files that are not their node's content: len bytes at offset, inside of content_len. */
-	int (*read)(struct fs *fs, struct node *node, uint64_t offset, char *buf, size_t len,
+	/* Files that are not their node's content: bytes at offset, inside of content_len. */
+	int (*read)(struct fs *fs, struct node *node, uint64_t offset, struct answer *answer,
 		struct need *need);
 };
 

@@ -7,9 +7,10 @@
  * with need->err.  What they give belongs to the table and is good until the
  * operation returns.
  *
- * Bounds: documents DOCUMENTS_MAX bytes, spans SPANS_MAX bytes, open files of
- * layers FILES_MAX; the least recently used go first, and come back from the
- * cache when they are wanted again.
+ * Bounds: documents DOCUMENTS_MAX bytes, open files of layers FILES_MAX, of
+ * which the least recently used go first; spans as many bytes as the option
+ * span_cache says (objects_spans.c).  What went comes back from the cache on
+ * disk when it is wanted again.
  */
 #ifndef FS_OBJECTS_H
 #define FS_OBJECTS_H
@@ -18,7 +19,6 @@
 #include "model/tree/merge.h"
 
 #define DOCUMENTS_MAX (UINT64_C(64) << 20) /* bytes of documents kept in memory */
-#define SPANS_MAX     (UINT64_C(64) << 20) /* bytes of decoded spans kept in memory */
 
 enum {
 	FILES_MAX = 512,            /* layers whose files are open at once */
@@ -138,9 +138,9 @@ bool layer_object_uses_xattr(struct layer_object *object, const char *name);
 
 /* Bytes of the plain stream of a layer that is there; the failure of one that cannot be decoded. */
 int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need);
-/* len plain bytes at offset (inside plain_size), copied to buf. */
-int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
-	struct need *need);
+/* Adds len plain bytes at offset (inside plain_size). */
+int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size_t len,
+	struct answer *answer, struct need *need);
 
 /* --- stored blobs --- */
 
@@ -149,8 +149,9 @@ int blob_get(struct fs *fs, const char *repository, const struct descriptor *blo
 	struct blob_object **ret, struct need *need);
 /* It will be wanted: starts it, and waits for nothing. */
 void blob_start(struct fs *fs, const char *repository, const struct descriptor *blob, pid_t asker);
-int blob_read(
-	struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need);
+/* Adds len bytes at offset (inside its size). */
+int blob_read(struct blob_object *object, uint64_t offset, size_t len, struct answer *answer,
+	struct need *need);
 uint64_t blob_object_size(const struct blob_object *object);
 
 /* --- changes.txt --- */

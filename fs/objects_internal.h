@@ -10,7 +10,10 @@
 #include "fs/objects.h"
 #include "model/cleanup.h"
 
-enum { XATTR_NAMES_MAX = 64 }; /* security. and system. names kept of one layer */
+enum {
+	XATTR_NAMES_MAX = 64, /* security. and system. names kept of one layer */
+	SPAN_GHOSTS = 1024,   /* spans that left the queue of new ones, as far as remembered */
+};
 
 /* Keys are text: what identifies the thing, joined by characters that cannot be part of it. */
 struct interned {
@@ -72,7 +75,10 @@ struct span_object {
 	uint32_t span;
 	char *plain;
 	size_t plain_len;
-	struct span_object *prev, *next; /* least recently used first; when READY */
+	bool is_kept;    /* in spans_kept, else in spans_new; when READY */
+	bool is_reached; /* somebody read here; else it was decoded ahead */
+	uint32_t ahead;  /* so many spans behind it were wanted with it */
+	struct span_object *prev, *next;
 	UT_hash_handle hh;
 };
 
@@ -135,8 +141,10 @@ struct objects {
 	struct location_object *locations;
 	struct layer_object *layers;
 	struct span_object *spans;
-	struct span_object *span_lru;
-	uint64_t span_bytes;
+	struct span_object *spans_new;  /* the oldest first */
+	struct span_object *spans_kept; /* least recently used first */
+	uint64_t span_bytes, span_new_bytes;
+	uint64_t span_ghosts[SPAN_GHOSTS]; /* keys; 0: none */
 	struct blob_object *blobs;
 	struct changes_object *changes;
 	unsigned files_open, blobs_open;
@@ -147,6 +155,11 @@ void referrers_forget(struct fs *fs);
 void documents_free(struct fs *fs);
 void locations_free(struct fs *fs);
 void layers_free(struct fs *fs);
+void spans_free(struct objects *objects);
+/* Those of one layer, but for what is being decoded. */
+void spans_forget(struct objects *objects, const struct layer_object *layer);
+/* No span job uses them. */
+void layer_files_close(struct layer_object *object);
 
 /* Older than ttl, and not asked for since this request came: to be asked again. */
 bool is_too_old(const struct fs *fs, const struct load *load, const struct need *need);

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layers, their open files and decoded spans; stored blobs; changes.txt.
- *
- * A read needs the index (load), the files (files.load) and a span (its own
- * load), one after the other.  A span that does not match its digest drops
- * what is in the cache and tries once more, from the source: the reader
- * notices nothing but the time.
+ * Layers and their open files; stored blobs; changes.txt.
  */
 #include "fs/objects_internal.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
-#include <utlist.h>
 
 #include "fs/changes.h"
 #include "fs/spaces.h"
@@ -86,7 +80,7 @@ static int files_run(struct load *load)
 		&load->err);
 }
 
-static void files_close(struct layer_object *object)
+void layer_files_close(struct layer_object *object)
 {
 	struct layer_files *files = &object->files;
 
@@ -109,19 +103,7 @@ static void close_oldest_files(struct objects *objects, const struct layer_objec
 			(!oldest || object->files.used_ms < oldest->files.used_ms))
 			oldest = object;
 	if (oldest)
-		files_close(oldest);
-}
-
-static void span_free(struct objects *objects, struct span_object *span)
-{
-	if (span->load.state == LOAD_READY) {
-		DL_DELETE(objects->span_lru, span);
-		objects->span_bytes -= span->plain_len;
-	}
-	HASH_DEL(objects->spans, span);
-	load_release(&span->load);
-	free(span->plain);
-	free(span);
+		layer_files_close(oldest);
 }
 
 /* What was made from the old index stays as it is, merges among it; only its spans go. */
@@ -130,13 +112,8 @@ static void replace_layer(struct objects *objects, struct layer_object *object)
 	struct layer_files *files = &object->files;
 	struct layer **retired =
 		realloc(object->retired, (object->retired_count + 1) * sizeof(struct layer *));
-	struct span_object *span, *next;
 
-	HASH_ITER(hh, objects->spans, span, next)
-	{
-		if (span->layer == object && span->load.state != LOAD_RUNNING)
-			span_free(objects, span);
-	}
+	spans_forget(objects, object);
 	if (!retired) /* the new one must do without its place: it is equal but for its damage */
 		return;
 	object->retired = retired;
@@ -183,7 +160,7 @@ static const struct load_type files_types[] = {
 
 static void layer_object_free(struct layer_object *object)
 {
-	files_close(object);
+	layer_files_close(object);
 	layer_free(object->layer);
 	layer_free(object->files.fresh_layer);
 	for (size_t i = 0; i < object->retired_count; i++)
@@ -471,199 +448,6 @@ bool layer_object_uses_xattr(struct layer_object *object, const char *name)
 	return has_name(object->xattr_names, name) || object->uses_any_xattr;
 }
 
-/* --- spans --- */
-
-static int span_run(struct load *load)
-{
-	struct span_object *span = container_of(load, struct span_object, load);
-	struct layer_object *object = span->layer;
-	const struct layer *layer = object->layer;
-
-	free(span->plain);
-	span->plain_len = layer->spans[span->span].plain_len;
-	span->plain = malloc(span->plain_len);
-	if (!span->plain)
-		return error_set(&load->err, ENOMEM, "out of memory");
-	observer_count(load->fs->observer, spans_decoded, 1);
-	return layer_decode_span(layer, span->span, object->files.blob, object->files.spool_fd,
-		span->plain, &load->err);
-}
-
-static void span_settle(struct load *load)
-{
-	struct span_object *span = container_of(load, struct span_object, load);
-	struct layer_files *files = &span->layer->files;
-
-	files->readers--;
-	if (load->rc == 0)
-		files->was_damaged = false;
-	if (load->rc != -EBADMSG)
-		return;
-	observer_count(load->fs->observer, verify_failures, 1);
-	log_line(load->fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", span->layer->key,
-		load->err.text);
-	if (files->was_damaged && !files->is_damaged)
-		return;
-	files->is_damaged = files->was_damaged = true;
-	if (!files->readers)
-		files_close(span->layer);
-	load->rc = -EINTR;
-}
-
-static void span_publish(struct load *load)
-{
-	struct span_object *span = container_of(load, struct span_object, load);
-	struct objects *objects = load->fs->objects;
-
-	DL_APPEND(objects->span_lru, span);
-	objects->span_bytes += span->plain_len;
-	while (objects->span_bytes > SPANS_MAX && objects->span_lru != span)
-		span_free(objects, objects->span_lru);
-}
-
-static const struct load_type span_type = {
-	.pool = POOL_DECODE, .run = span_run, .settle = span_settle, .publish = span_publish
-};
-
-static struct span_object *span_find(
-	struct fs *fs, const struct layer_object *object, uint32_t number)
-{
-	uint64_t key = (uint64_t)object->space << 32 | number;
-	struct span_object *span;
-
-	HASH_FIND(hh, fs->objects->spans, &key, sizeof key, span);
-	return span;
-}
-
-/* Starts decoding; the layer's files are open. */
-static struct span_object *span_start(
-	struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
-{
-	struct span_object *span = span_find(fs, object, number);
-
-	if (!span) {
-		span = calloc(1, sizeof *span);
-		if (!span)
-			return NULL;
-		load_init(&span->load, fs, &span_type);
-		span->key = (uint64_t)object->space << 32 | number;
-		span->layer = object;
-		span->span = number;
-		HASH_ADD(hh, fs->objects->spans, key, sizeof span->key, span);
-	}
-	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY) {
-		load_start(&span->load, asker);
-		object->files.readers += span->load.state == LOAD_RUNNING;
-	}
-	return span;
-}
-
-/* A reader that goes on from span to span finds the next one decoded. */
-static void read_ahead(struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
-{
-	if (number + 1 < object->layer->span_count && number &&
-		object->files.load.state == LOAD_READY && !object->files.is_damaged &&
-		span_find(fs, object, number - 1) && !span_find(fs, object, number + 1))
-		(void)span_start(fs, object, number + 1, asker);
-}
-
-/* One that still reads the damaged files. */
-static struct load *running_span(struct fs *fs, const struct layer_object *object)
-{
-	struct load *load = fs->running;
-
-	while (load && (load->type != &span_type ||
-			       container_of(load, struct span_object, load)->layer != object))
-		load = load->next_running;
-	return load;
-}
-
-/* Damaged files are closed when their last reader has ended, and fetched afresh. */
-static int wait_for_readers(struct fs *fs, struct layer_object *object, struct need *need)
-{
-	if (!object->files.is_damaged)
-		return 0;
-	need->load = object->files.readers ? running_span(fs, object) : NULL;
-	if (need->load)
-		return LOAD_PENDING;
-	files_close(object);
-	return 0;
-}
-
-static int span_decode(
-	struct fs *fs, struct layer_object *object, uint32_t number, struct need *need)
-{
-	struct span_object *span;
-	int rc = wait_for_readers(fs, object, need);
-
-	if (!rc)
-		rc = load_want(&object->files.load, need);
-	if (rc)
-		return rc;
-	object->files.used_ms = now_ms();
-	span = span_start(fs, object, number, need->asker);
-	if (!span)
-		return no_memory(need);
-	if (span->load.state == LOAD_FAILED) {
-		need->err = span->load.err;
-		return span->load.rc;
-	}
-	need->load = &span->load;
-	return LOAD_PENDING;
-}
-
-static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, const char **ret,
-	struct need *need)
-{
-	struct span_object *span = span_find(fs, object, number);
-
-	if (!span || span->load.state != LOAD_READY)
-		return span_decode(fs, object, number, need);
-	DL_DELETE(fs->objects->span_lru, span);
-	DL_APPEND(fs->objects->span_lru, span);
-	read_ahead(fs, object, number, need->asker);
-	*ret = span->plain;
-	return 0;
-}
-
-int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need)
-{
-	const struct layer *layer = object->layer;
-
-	/* A broken tar in a sound wrapper can still be read; a broken wrapper cannot. */
-	if (layer->status && (!layer->span_count || !layer->plain_size))
-		return error_set(&need->err, -layer->status, "%s", layer->message);
-	*ret = layer->plain_size;
-	return 0;
-}
-
-int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, void *buf, size_t len,
-	struct need *need)
-{
-	const struct layer *layer = object->layer;
-	char *to = buf;
-
-	if (offset > layer->plain_size || len > layer->plain_size - offset)
-		return error_set(
-			&need->err, EIO, "%s: content beyond the layer's end", object->key);
-	while (len) {
-		uint32_t number = layer_span_at(layer, offset);
-		const struct span *span = &layer->spans[number];
-		size_t skip = (size_t)(offset - span->plain_offset);
-		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
-		const char *plain = NULL;
-		int rc = span_get(fs, object, number, &plain, need);
-
-		if (rc)
-			return rc;
-		memcpy(to, plain + skip, piece);
-		to += piece;
-		offset += piece;
-		len -= piece;
-	}
-	return 0;
-}
-
 /* --- stored blobs --- */
 
 static int blob_run(struct load *load)
@@ -776,14 +560,17 @@ int blob_get(struct fs *fs, const char *repository, const struct descriptor *blo
 	return 0;
 }
 
-int blob_read(struct blob_object *object, uint64_t offset, void *buf, size_t len, struct need *need)
+int blob_read(struct blob_object *object, uint64_t offset, size_t len, struct answer *answer,
+	struct need *need)
 {
-	ssize_t n = reader_read(object->blob.bytes, buf, len, offset, &need->err);
+	char *room = answer_room(answer, &need->err);
+	ssize_t n = room ? reader_read(object->blob.bytes, room, len, offset, &need->err) : -ENOMEM;
 
 	if (n < 0)
 		return error_prefix(&need->err, (int)n, "%s", object->key);
 	if ((size_t)n < len)
 		return error_set(&need->err, EIO, "%s: content beyond the blob's end", object->key);
+	answer->done += len;
 	return 0;
 }
 
@@ -877,7 +664,6 @@ void layers_free(struct fs *fs)
 {
 	struct objects *objects = fs->objects;
 	struct changes_object *changes, *next_changes;
-	struct span_object *span, *next_span;
 	struct blob_object *blob, *next_blob;
 	struct layer_object *layer, *next_layer;
 
@@ -886,10 +672,7 @@ void layers_free(struct fs *fs)
 		HASH_DEL(objects->changes, changes);
 		changes_free(changes);
 	}
-	HASH_ITER(hh, objects->spans, span, next_span)
-	{
-		span_free(objects, span);
-	}
+	spans_free(objects);
 	HASH_ITER(hh, objects->blobs, blob, next_blob)
 	{
 		HASH_DEL(objects->blobs, blob);

@@ -251,26 +251,25 @@ static int do_readdir(struct fs *fs, struct request *request, struct need *need)
 
 static int do_read(struct fs *fs, struct request *request, struct need *need)
 {
-	size_t len = request->size < READ_MAX ? request->size : READ_MAX;
-	CLEANUP(freep) char *buf = NULL;
+	struct answer *answer = &request->answer;
 	struct node *node = node_find(fs, request->ino);
 	uint64_t offset = (uint64_t)request->offset;
 	size_t size = node ? node->content_len : 0;
-	int rc;
+	int rc = 0;
 
+	answer->len = request->size < READ_MAX ? request->size : READ_MAX;
 	if (node)
-		len = offset >= size ? 0 : len < size - offset ? len : size - (size_t)offset;
-	if (node && (!len || !node->view->read)) {
-		(void)fuse_reply_buf(request->req, len ? node->content + offset : NULL, len);
-		return 0;
-	}
-	buf = malloc(len);
-	if (!buf)
-		return error_set(&need->err, ENOMEM, "out of memory");
-	rc = node ? node->view->read(fs, node, offset, buf, len, need)
-		  : space_read(fs, request->ino, offset, buf, &len, need);
+		answer->len = offset >= size                ? 0
+			      : answer->len < size - offset ? answer->len
+							    : size - (size_t)offset;
+	if (!node)
+		rc = space_read(fs, request->ino, offset, answer, need);
+	else if (answer->len && node->view->read)
+		rc = node->view->read(fs, node, offset, answer, need);
+	else if (answer->len)
+		rc = answer_add(answer, node->content + offset, answer->len, &need->err);
 	if (!rc)
-		(void)fuse_reply_buf(request->req, buf, len);
+		(void)fuse_reply_buf(request->req, answer_bytes(answer), answer->done);
 	return rc;
 }
 
@@ -438,6 +437,7 @@ static bool run_once(struct fs *fs, struct request *request, struct load **ret_l
 	}
 	if (rc)
 		reply_error(fs, request, rc, &need);
+	answer_release(&request->answer);
 	return true;
 }
 
@@ -456,6 +456,7 @@ void request_run(struct fs *fs, struct request *request)
 	}
 	if (!parked || (request->name && !parked->name)) {
 		free(parked);
+		answer_release(&request->answer);
 		(void)fuse_reply_err(request->req, ENOMEM);
 		return;
 	}

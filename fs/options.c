@@ -97,6 +97,7 @@ static const struct option_row rows[] = {
 		"unmount when the process dies" },
 	{ "max_threads", KIND_NUMBER, AT(max_threads), 0, NULL, NULL,
 		"threads that decode and index; else one a processor" },
+	{ "span_cache", KIND_SIZE, AT(span_cache), 0, NULL, "64M", "decoded data kept in memory" },
 	{ "log", KIND_TEXT, AT(log), 0, NULL, NULL, "stderr, syslog, or a file" },
 	{ "log_level", KIND_TEXT, 0, 0, NULL, "warning", "error, warning, info, debug or trace" },
 	{ "suid", KIND_FLAG, AT(suid), 0, NULL, NULL, "root only: honour set-user-ID bits" },
@@ -563,6 +564,7 @@ static void set_defaults(struct options *options)
 		.max_transfers = 6,
 		.ttl_ms = 300000,
 		.cache_size = UINT64_C(10) << 30,
+		.span_cache = UINT64_C(64) << 20,
 		.log_level = LOG_LEVEL_WARNING,
 	};
 	buf_init(&options->given, GIVEN_MAX);

@@ -83,6 +83,7 @@ struct options {
 	bool allow_other, allow_root, default_permissions, no_default_permissions, auto_unmount;
 	bool suid, dev;
 	uint64_t max_threads; /* 0: as many as there are processors */
+	uint64_t span_cache;  /* bytes of decoded spans in memory */
 	char *log;
 	enum log_level log_level;
 	bool debug; /* -d: libfuse's own debugging too */

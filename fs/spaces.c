@@ -704,91 +704,85 @@ static uint32_t find_segment(const struct tree_segment *segments, uint32_t count
 	return low;
 }
 
+static size_t clamp(uint64_t size, uint64_t offset, size_t len)
+{
+	return offset >= size ? 0 : len < size - offset ? len : (size_t)(size - offset);
+}
+
 static int tree_read(struct fs *fs, struct layer_object *object, uint32_t entry, uint64_t offset,
-	char *buf, size_t *len, struct need *need)
+	struct answer *answer, struct need *need)
 {
 	const struct tree *tree = &layer_object_layer(object)->tree;
 	uint64_t size = tree_entry(tree, entry)->size;
 	struct tree_segment single;
 	const struct tree_segment *segments;
 	uint32_t count, i;
-	size_t done = 0;
+	int rc = 0;
 
-	*len = offset >= size ? 0 : *len < size - offset ? *len : (size_t)(size - offset);
+	answer->len = clamp(size, offset, answer->len);
 	segments = tree_segments(tree, entry, &single, &count);
-	for (i = find_segment(segments, count, offset); done < *len;) {
-		uint64_t at = offset + done;
-		uint64_t end = i < count ? segments[i].offset : size; /* of the hole */
-		size_t piece = *len - done;
-		int rc;
+	i = find_segment(segments, count, offset + answer->done);
+	while (!rc && answer->done < answer->len) {
+		uint64_t at = offset + answer->done;
+		uint64_t hole_end = i < count ? segments[i].offset : size;
+		size_t left = answer->len - answer->done;
 
-		if (at < end) {
-			piece = end - at < piece ? (size_t)(end - at) : piece;
-			memset(buf + done, 0, piece);
-		} else {
-			end = segments[i].offset + segments[i].size;
-			piece = end - at < piece ? (size_t)(end - at) : piece;
-			rc = layer_read(fs, object,
-				segments[i].data_offset + (at - segments[i].offset), buf + done,
-				piece, need);
-			if (rc)
-				return rc;
-			i += at + piece == end;
+		if (at < hole_end) {
+			rc = answer_add_zeroes(answer, clamp(hole_end, at, left), &need->err);
+			continue;
 		}
-		done += piece;
+		at -= segments[i].offset;
+		rc = layer_read(fs, object, segments[i].data_offset + at,
+			clamp(segments[i].size, at, left), answer, need);
+		i++;
 	}
-	return 0;
+	return rc;
 }
 
 static int blob_content(
-	struct fs *fs, struct blob *blob, uint64_t offset, char *buf, size_t len, struct need *need)
+	struct fs *fs, struct blob *blob, uint64_t offset, struct answer *answer, struct need *need)
 {
 	const struct document *document;
 	struct blob_object *object;
 	int rc;
 
-	if (blob->generated) {
-		memcpy(buf, blob->generated + offset, len);
-		return 0;
-	}
+	if (blob->generated)
+		return answer_add(answer, blob->generated + offset, answer->len, &need->err);
 	if (blob->is_manifest) {
 		rc = manifest_raw_get(
 			fs, blob->repository, &blob->descriptor.digest, &document, need);
-		if (!rc && (offset > document->len || len > document->len - offset))
-			rc = error_set(&need->err, EBADMSG,
+		if (rc)
+			return rc;
+		if (offset > document->len || answer->len > document->len - offset)
+			return error_set(&need->err, EBADMSG,
 				"%s: %zu bytes, its descriptor says %" PRIu64, blob->key,
 				document->len, blob->descriptor.size);
-		if (!rc)
-			memcpy(buf, document->bytes + offset, len);
-		return rc;
+		return answer_add(answer, document->bytes + offset, answer->len, &need->err);
 	}
 	rc = blob_get(fs, blob->repository, &blob->descriptor, &object, need);
-	return rc ? rc : blob_read(object, offset, buf, len, need);
-}
-
-static size_t clamp(uint64_t size, uint64_t offset, size_t len)
-{
-	return offset >= size ? 0 : len < size - offset ? len : (size_t)(size - offset);
+	return rc ? rc : blob_read(object, offset, answer->len, answer, need);
 }
 
 int space_read(
-	struct fs *fs, fuse_ino_t id, uint64_t offset, char *buf, size_t *len, struct need *need)
+	struct fs *fs, fuse_ino_t id, uint64_t offset, struct answer *answer, struct need *need)
 {
 	struct target target;
 
 	if (!find_target(fs, id, &target))
 		return no_entry(need);
 	if (target.kind == SPACE_BLOBS) {
-		*len = clamp(target.blob->descriptor.size, offset, *len);
-		return blob_content(fs, target.blob, offset, buf, *len, need);
+		answer->len = clamp(target.blob->descriptor.size, offset, answer->len);
+		return blob_content(fs, target.blob, offset, answer, need);
 	}
 	if (target.kind != SPACE_FILES)
 		return error_set(&need->err, EISDIR, "a directory");
 	if (target.number == IDENTITY_PLAIN) {
-		*len = clamp(layer_object_layer(target.layer)->plain_size, offset, *len);
-		return layer_read(fs, target.layer, offset, buf, *len, need);
+		answer->len =
+			clamp(layer_object_layer(target.layer)->plain_size, offset, answer->len);
+		return layer_read(fs, target.layer, offset + answer->done,
+			answer->len - answer->done, answer, need);
 	}
-	return tree_read(fs, target.layer, target.number, offset, buf, len, need);
+	return tree_read(fs, target.layer, target.number, offset, answer, need);
 }
 
 /* --- listings --- */

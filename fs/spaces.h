@@ -57,9 +57,9 @@ int space_lookup(struct fs *fs, fuse_ino_t id, const char *name, struct fuse_ent
 	struct need *need);
 int space_stat(struct fs *fs, fuse_ino_t id, struct stat *ret, struct need *need);
 int space_readlink(struct fs *fs, fuse_ino_t id, const char **ret, struct need *need);
-/* Reads up to *len bytes into buf; sets *len to what there was. */
+/* The bytes at offset; lowers answer->len to what there is. */
 int space_read(
-	struct fs *fs, fuse_ino_t id, uint64_t offset, char *buf, size_t *len, struct need *need);
+	struct fs *fs, fuse_ino_t id, uint64_t offset, struct answer *answer, struct need *need);
 int space_list(struct fs *fs, fuse_ino_t id, struct listing *ret, struct need *need);
 /* Value of one attribute, names of all listed ones (each with its NUL). */
 int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret, struct need *need);

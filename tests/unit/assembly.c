@@ -21,8 +21,6 @@ static const char blob_text[] = "abcdefghijklmnopqrstuvwxyz";
 static const char layer_text[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 static struct layer_object *const some_layer = (struct layer_object *)blob_text; /* never used */
 
-enum { CONTENT_MAX = 256 };
-
 /* ".5" appends five dots, "b5" and "p5" add a blob and a plain layer of that size. */
 static const struct build_case {
 	const char *name, *recipe, *content;
@@ -64,7 +62,7 @@ static struct assembly *build(const char *recipe)
 }
 
 static int play(void *context, const struct assembly *assembly, size_t part, uint64_t offset,
-	char *buf, size_t len)
+	size_t len, struct answer *answer)
 {
 	const struct part *asked = &assembly->parts[part];
 	const char *text = asked->kind == PART_BLOB ? blob_text : layer_text;
@@ -72,22 +70,27 @@ static int play(void *context, const struct assembly *assembly, size_t part, uin
 	(void)context;
 	assert_int_not_equal(asked->kind, PART_BYTES);
 	assert_true(len > 0 && offset + len <= asked->length);
-	memcpy(buf, text + offset, len);
-	return 0;
+	return answer_add(answer, text + offset, len, NULL);
 }
 
 static void reads(void **state)
 {
 	const struct build_case *c = *state;
 	CLEANUP(assembly_freep) struct assembly *assembly = build(c->recipe);
-	char buf[CONTENT_MAX];
 
 	assert_int_equal(assembly->size, strlen(c->content));
 	assert_int_equal(assembly->count, c->parts);
 	for (size_t offset = 0; offset <= assembly->size; offset++) {
 		for (size_t len = 0; len <= assembly->size - offset; len++) {
-			assert_int_equal(assembly_read(assembly, offset, buf, len, play, NULL), 0);
-			assert_memory_equal(buf, c->content + offset, len);
+			struct answer answer = { .len = len };
+
+			assert_int_equal(
+				assembly_read(assembly, offset, &answer, play, NULL, NULL), 0);
+			assert_int_equal(answer.done, len);
+			if (len)
+				assert_memory_equal(
+					answer_bytes(&answer), c->content + offset, len);
+			answer_release(&answer);
 		}
 	}
 }
@@ -95,15 +98,15 @@ static void reads(void **state)
 /* --- by hand --- */
 
 static int refuse(void *context, const struct assembly *assembly, size_t part, uint64_t offset,
-	char *buf, size_t len)
+	size_t len, struct answer *answer)
 {
 	size_t *asked = context;
 
 	(void)assembly;
 	(void)part;
 	(void)offset;
-	(void)buf;
 	(void)len;
+	(void)answer;
 	++*asked;
 	return -EINPROGRESS;
 }
@@ -111,15 +114,19 @@ static int refuse(void *context, const struct assembly *assembly, size_t part, u
 static void only_what_is_read_is_asked_for(void **state)
 {
 	CLEANUP(assembly_freep) struct assembly *assembly = build(".4b4.4b4");
-	char buf[CONTENT_MAX];
+	struct answer first = { .len = 4 }, second = { .len = 4 }, all = { .len = 16 };
 	size_t asked = 0;
 
 	(void)state;
-	assert_int_equal(assembly_read(assembly, 0, buf, 4, refuse, &asked), 0);
-	assert_int_equal(assembly_read(assembly, 8, buf, 4, refuse, &asked), 0);
+	assert_int_equal(assembly_read(assembly, 0, &first, refuse, &asked, NULL), 0);
+	assert_int_equal(assembly_read(assembly, 8, &second, refuse, &asked, NULL), 0);
 	assert_int_equal(asked, 0);
-	assert_int_equal(assembly_read(assembly, 0, buf, 16, refuse, &asked), -EINPROGRESS);
+	assert_int_equal(assembly_read(assembly, 0, &all, refuse, &asked, NULL), -EINPROGRESS);
 	assert_int_equal(asked, 1);
+	/* What was found already is not asked for again. */
+	assert_int_equal(assembly_read(assembly, 0, &all, play, NULL, NULL), 0);
+	assert_memory_equal(answer_bytes(&all), "....abcd....abcd", 16);
+	answer_release(&all);
 }
 
 static void a_file_has_a_ceiling(void **state)

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoded spans of layers, and reading through them.
+ *
+ * A read needs the index (load), the files (files.load) and a span (its own
+ * load), one after the other.  A span that does not match its digest drops
+ * what is in the cache and tries once more, from the source: the reader
+ * notices nothing but the time.
+ *
+ * What stays in memory is chosen as 2Q does (Johnson and Shasha, VLDB 1994):
+ * new spans stand in a queue, which takes a quarter of the room at least; those
+ * that come back soon after they left it are kept by their last use.  So who
+ * reads through a large file does not push out what others return to, and the many
+ * small reads of one walk through a span do not count as returning to it.
+ *
+ * All of this belongs to the loop's thread, as everything in fs/ does; decoding
+ * alone does not, and that shares nothing.
+ */
+#include "fs/objects_internal.h"
+
+#include <utlist.h>
+
+enum {
+	NEW_SHARE = 4,   /* the queue of new spans: this part of the room is its own */
+	AHEAD_SHARE = 4, /* and spans decoded ahead of one reader take no more than this part */
+};
+
+/* --- what is kept --- */
+
+static uint64_t *ghost_of(struct objects *objects, uint64_t key)
+{
+	/* Numbers of one layer follow each other: they have slots of their own. */
+	return &objects->span_ghosts[(key ^ key >> 32) % SPAN_GHOSTS];
+}
+
+static struct span_object **queue_of(struct objects *objects, const struct span_object *span)
+{
+	return span->is_kept ? &objects->spans_kept : &objects->spans_new;
+}
+
+static void span_free(struct objects *objects, struct span_object *span)
+{
+	if (span->load.state == LOAD_READY) {
+		DL_DELETE(*queue_of(objects, span), span);
+		objects->span_bytes -= span->plain_len;
+		objects->span_new_bytes -= span->is_kept ? 0 : span->plain_len;
+	}
+	HASH_DEL(objects->spans, span);
+	load_release(&span->load);
+	free(span->plain);
+	free(span);
+}
+
+void spans_forget(struct objects *objects, const struct layer_object *layer)
+{
+	struct span_object *span, *next;
+
+	HASH_ITER(hh, objects->spans, span, next)
+	{
+		if (span->layer == layer && span->load.state != LOAD_RUNNING)
+			span_free(objects, span);
+	}
+}
+
+void spans_free(struct objects *objects)
+{
+	struct span_object *span, *next;
+
+	HASH_ITER(hh, objects->spans, span, next)
+	{
+		span_free(objects, span);
+	}
+}
+
+/* The next one to go, other than that one; NULL: there is none. */
+static struct span_object *victim(
+	const struct objects *objects, uint64_t room, const struct span_object *keep)
+{
+	struct span_object *new = objects->spans_new, *kept = objects->spans_kept;
+
+	if (new == keep) /* the last to come, and so alone */
+		new = NULL;
+	if (kept == keep)
+		kept = kept->next;
+	return new && (!kept || objects->span_new_bytes > room / NEW_SHARE) ? new : kept;
+}
+
+static void make_room(struct objects *objects, uint64_t room, const struct span_object *keep)
+{
+	while (objects->span_bytes > room) {
+		struct span_object *span = victim(objects, room, keep);
+
+		if (!span)
+			return;
+		if (!span->is_kept)
+			*ghost_of(objects, span->key) = span->key;
+		span_free(objects, span);
+	}
+}
+
+/* --- decoding --- */
+
+static int span_run(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct layer_object *object = span->layer;
+	const struct layer *layer = object->layer;
+
+	free(span->plain);
+	span->plain_len = layer->spans[span->span].plain_len;
+	span->plain = malloc(span->plain_len);
+	if (!span->plain)
+		return error_set(&load->err, ENOMEM, "out of memory");
+	observer_count(load->fs->observer, spans_decoded, 1);
+	return layer_decode_span(layer, span->span, object->files.blob, object->files.spool_fd,
+		span->plain, &load->err);
+}
+
+static void span_settle(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct layer_files *files = &span->layer->files;
+
+	files->readers--;
+	if (load->rc == 0)
+		files->was_damaged = false;
+	if (load->rc != -EBADMSG)
+		return;
+	observer_count(load->fs->observer, verify_failures, 1);
+	log_line(load->fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", span->layer->key,
+		load->err.text);
+	if (files->was_damaged && !files->is_damaged)
+		return;
+	files->is_damaged = files->was_damaged = true;
+	if (!files->readers)
+		layer_files_close(span->layer);
+	load->rc = -EINTR;
+}
+
+static void span_publish(struct load *load)
+{
+	struct span_object *span = container_of(load, struct span_object, load);
+	struct objects *objects = load->fs->objects;
+	uint64_t *ghost = ghost_of(objects, span->key);
+
+	span->is_kept = *ghost == span->key;
+	if (span->is_kept)
+		*ghost = 0;
+	DL_APPEND(*queue_of(objects, span), span);
+	objects->span_bytes += span->plain_len;
+	objects->span_new_bytes += span->is_kept ? 0 : span->plain_len;
+	make_room(objects, load->fs->options->span_cache, span);
+}
+
+static const struct load_type span_type = {
+	.pool = POOL_DECODE, .run = span_run, .settle = span_settle, .publish = span_publish
+};
+
+static struct span_object *span_find(
+	struct fs *fs, const struct layer_object *object, uint32_t number)
+{
+	uint64_t key = (uint64_t)object->space << 32 | number;
+	struct span_object *span;
+
+	HASH_FIND(hh, fs->objects->spans, &key, sizeof key, span);
+	return span;
+}
+
+/* Starts decoding; the layer's files are open. */
+static struct span_object *span_start(
+	struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
+{
+	struct span_object *span = span_find(fs, object, number);
+
+	if (!span) {
+		span = calloc(1, sizeof *span);
+		if (!span)
+			return NULL;
+		load_init(&span->load, fs, &span_type);
+		span->key = (uint64_t)object->space << 32 | number;
+		span->layer = object;
+		span->span = number;
+		HASH_ADD(hh, fs->objects->spans, key, sizeof span->key, span);
+	}
+	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY) {
+		load_start(&span->load, asker);
+		object->files.readers += span->load.state == LOAD_RUNNING;
+	}
+	return span;
+}
+
+/* --- decoding ahead --- */
+
+/* How many spans behind this one are wanted soon: none, until a reader comes from the one
+ * before; then more with each, until all cores are busy. */
+static uint32_t find_ahead(struct fs *fs, const struct span_object *span)
+{
+	const struct span_object *before =
+		span->span ? span_find(fs, span->layer, span->span - 1) : NULL;
+	uint64_t room = fs->options->span_cache / AHEAD_SHARE / span->plain_len;
+	uint32_t ahead = before ? 2 * before->ahead + 1 : 0;
+
+	if (ahead > 2 * fs->cores)
+		ahead = 2 * fs->cores;
+	return ahead < room ? ahead : (uint32_t)room;
+}
+
+/* A reader is at this span. */
+static void decode_ahead(struct fs *fs, struct span_object *span, pid_t asker)
+{
+	struct layer_object *object = span->layer;
+	uint32_t left = object->layer->span_count - span->span - 1;
+
+	if (span->is_reached)
+		return;
+	span->is_reached = true;
+	span->ahead = find_ahead(fs, span);
+	if (object->files.load.state != LOAD_READY || object->files.is_damaged)
+		return;
+	for (uint32_t i = 1; i <= span->ahead && i <= left; i++)
+		if (!span_find(fs, object, span->span + i))
+			(void)span_start(fs, object, span->span + i, asker);
+}
+
+/* --- reading --- */
+
+/* One that still reads the damaged files. */
+static struct load *running_span(struct fs *fs, const struct layer_object *object)
+{
+	struct load *load = fs->running;
+
+	while (load && (load->type != &span_type ||
+			       container_of(load, struct span_object, load)->layer != object))
+		load = load->next_running;
+	return load;
+}
+
+/* Damaged files are closed when their last reader has ended, and fetched afresh. */
+static int wait_for_readers(struct fs *fs, struct layer_object *object, struct need *need)
+{
+	if (!object->files.is_damaged)
+		return 0;
+	need->load = object->files.readers ? running_span(fs, object) : NULL;
+	if (need->load)
+		return LOAD_PENDING;
+	layer_files_close(object);
+	return 0;
+}
+
+static int span_decode(
+	struct fs *fs, struct layer_object *object, uint32_t number, struct need *need)
+{
+	struct span_object *span;
+	int rc = wait_for_readers(fs, object, need);
+
+	if (!rc)
+		rc = load_want(&object->files.load, need);
+	if (rc)
+		return rc;
+	object->files.used_ms = now_ms();
+	span = span_start(fs, object, number, need->asker);
+	if (!span)
+		return no_memory(need);
+	if (span->load.state == LOAD_FAILED) {
+		need->err = span->load.err;
+		return span->load.rc;
+	}
+	need->load = &span->load;
+	return LOAD_PENDING;
+}
+
+static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, const char **ret,
+	struct need *need)
+{
+	struct span_object *span = span_find(fs, object, number);
+
+	if (!span || span->load.state != LOAD_READY)
+		return span_decode(fs, object, number, need);
+	if (span->is_kept) {
+		DL_DELETE(fs->objects->spans_kept, span);
+		DL_APPEND(fs->objects->spans_kept, span);
+	}
+	decode_ahead(fs, span, need->asker);
+	*ret = span->plain;
+	return 0;
+}
+
+int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need)
+{
+	const struct layer *layer = object->layer;
+
+	/* A broken tar in a sound wrapper can still be read; a broken wrapper cannot. */
+	if (layer->status && (!layer->span_count || !layer->plain_size))
+		return error_set(&need->err, -layer->status, "%s", layer->message);
+	*ret = layer->plain_size;
+	return 0;
+}
+
+int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size_t len,
+	struct answer *answer, struct need *need)
+{
+	const struct layer *layer = object->layer;
+	int rc = 0;
+
+	if (offset > layer->plain_size || len > layer->plain_size - offset)
+		return error_set(
+			&need->err, EIO, "%s: content beyond the layer's end", object->key);
+	while (!rc && len) {
+		uint32_t number = layer_span_at(layer, offset);
+		const struct span *span = &layer->spans[number];
+		size_t skip = (size_t)(offset - span->plain_offset);
+		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
+		const char *plain = NULL;
+
+		rc = span_get(fs, object, number, &plain, need);
+		if (!rc)
+			rc = answer_add(answer, plain + skip, piece, &need->err);
+		offset += piece;
+		len -= piece;
+	}
+	return rc;
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Decoded spans in memory: what is returned to outlives a scan, who reads on decodes nothing twice, and
+# room for one span is enough for everything.
+. "$(dirname "$0")/../lib.sh"
+need jq python3
+
+# Random bytes do not compress, so each MiB begins another span.
+python - "$work/layout" "$work/content" <<'END'
+import random, sys
+from ocilayout import Layout, Tar
+content = random.Random(1).randbytes(40 << 20)
+tar = Tar()
+tar.file("big", content)
+layout = Layout(sys.argv[1])
+layout.tag("one", layout.image([layout.layer(tar.bytes())], {"architecture": "amd64", "os": "linux"}))
+layout.close()
+with open(sys.argv[2], "wb") as out:
+    out.write(content)
+END
+mnt=$work/mnt
+file=$mnt/one/linux_amd64/rootfs/big
+
+# touch_at STEP MIB...: 4 KiB in the midst of each; another STEP reads other pages of them.
+touch_at() {
+	python3 - "$file" "$work/content" "$@" <<'END'
+import os, sys
+with open(sys.argv[1], "rb", buffering=0) as file, open(sys.argv[2], "rb") as expected:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+    for mib in map(int, sys.argv[4:]):
+        offset = (mib << 20) + (512 << 10) + 4096 * int(sys.argv[3])
+        expected.seek(offset)
+        assert os.pread(file.fileno(), 4096, offset) == expected.read(4096), offset
+END
+}
+decoded() { counter "$mnt" .spans_decoded; }
+
+mount_imgfs "oci:$work/layout" "$mnt" span_cache=8M
+touch_at 0 20
+assert_eq "$(decoded)" 1 "spans for one read"
+touch_at 0 {11..0} # backwards: nothing is decoded ahead
+assert_eq "$(decoded)" 13 "spans for a scan"
+touch_at 1 20
+assert_eq "$(decoded)" 14 "spans when the scan had pushed it out"
+touch_at 0 {35..24}
+assert_eq "$(decoded)" 26 "spans for another scan"
+touch_at 2 20
+assert_eq "$(decoded)" 26 "spans for what was returned to before"
+unmount "$mnt"
+
+mount_imgfs "oci:$work/layout" "$mnt"
+touch_at 0 {0..39}
+(($(decoded) <= 41)) || fail "$(decoded) spans decoded for 40 MiB in order"
+unmount "$mnt"
+
+mount_imgfs "oci:$work/layout" "$mnt" span_cache=1
+assert_same_file "$file" "$work/content"
