@@ -6,7 +6,9 @@
  * It sleeps in poll() on three things: the FUSE device, an eventfd that pool
  * threads write when a job has ended, and a signalfd.  After an answer it looks
  * for SPIN_US before it sleeps: who walks a tree asks again at once, and waking a
- * thread costs more than the whole answer.  An idle mount costs nothing.
+ * thread costs more than the whole answer.  Each time nobody asked in the meantime it looks
+ * for half as long the next time, until somebody is that quick again.  An idle mount costs
+ * nothing.
  */
 #include "fs/fs.h"
 
@@ -23,7 +25,12 @@
 #include "fs/objects.h"
 #include "model/cleanup.h"
 
-enum { STALE_POLL_MS = 100, BATCH = 64, SPIN_US = 50 };
+enum {
+	STALE_POLL_MS = 100,
+	BATCH = 64,
+	SPIN_US = 50,
+	QUICK_US = 4 * SPIN_US, /* who asks so soon, our waking up included, may ask again */
+};
 
 int loop_init(struct fs *fs, struct error *err)
 {
@@ -197,17 +204,22 @@ static void drain(struct fs *fs)
 	requests_run_ready(fs);
 }
 
-static int wait_for(struct pollfd *fds, nfds_t count, bool was_busy, int timeout_ms)
+/* *spin_us: how long to look for, adapted to what happens. */
+static int wait_for(struct pollfd *fds, nfds_t count, uint64_t *spin_us, int timeout_ms)
 {
-	uint64_t until = was_busy ? now_us() + SPIN_US : 0;
+	uint64_t begin = now_us();
+	int rc;
 
-	while (was_busy && now_us() < until) {
-		int rc = poll(fds, count, 0);
-
-		if (rc)
+	while (now_us() - begin < *spin_us) {
+		rc = poll(fds, count, 0);
+		if (rc) {
+			*spin_us = SPIN_US;
 			return rc;
+		}
 	}
-	return poll(fds, count, timeout_ms);
+	rc = poll(fds, count, timeout_ms);
+	*spin_us = now_us() - begin < QUICK_US ? SPIN_US : *spin_us / 2;
+	return rc;
 }
 
 static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(void *),
@@ -218,10 +230,10 @@ static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(
 		{ .fd = fs->event_fd, .events = POLLIN },
 		{ .fd = signals, .events = POLLIN },
 	};
-	bool was_busy = false;
+	uint64_t spin_us = 0;
 
 	while (!fuse_session_exited(fs->session)) {
-		int rc = wait_for(fds, ARRAY_SIZE(fds), was_busy, release_stale(fs));
+		int rc = wait_for(fds, ARRAY_SIZE(fds), &spin_us, release_stale(fs));
 
 		if (rc < 0 && errno != EINTR)
 			return error_set(err, errno, "poll: %s", strerror(errno));
@@ -232,7 +244,6 @@ static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(
 		requests_run_ready(fs);
 		if (fds[2].revents)
 			take_signals(fs, signals);
-		was_busy = fds[0].revents != 0;
 		if (fds[0].revents) {
 			rc = serve(fs, buf);
 			if (rc == -ENODEV)
