@@ -38,7 +38,7 @@ struct option_row {
 	size_t offset;        /* of the field */
 	size_t given_offset;  /* of a bool that tells that it was given, or 0 */
 	const char *choices;  /* KIND_CHOICE: separated by '|', in the order of the enum */
-	const char *fallback; /* the default, as text for --help */
+	const char *fallback; /* the default, as it would be given */
 	const char *help;
 };
 
@@ -553,21 +553,16 @@ int options_parse_source(struct options *options, const char *source, struct err
 
 /* --- the command line --- */
 
-static void set_defaults(struct options *options)
+static int set_defaults(struct options *options, struct error *err)
 {
-	*options = (struct options){
-		.tls_verify = true,
-		.connect_timeout_ms = 10000,
-		.stall_timeout_ms = 60000,
-		.mount_timeout_ms = 30000,
-		.retries = 5,
-		.max_transfers = 6,
-		.ttl_ms = 300000,
-		.cache_size = UINT64_C(10) << 30,
-		.span_cache = UINT64_C(64) << 20,
-		.log_level = LOG_LEVEL_WARNING,
-	};
+	int rc = 0;
+
+	*options = (struct options){ 0 };
 	buf_init(&options->given, GIVEN_MAX);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(rows); i++)
+		if (rows[i].fallback && rows[i].offset != AT(platform)) /* check() sets that */
+			rc = set_value(options, &rows[i], rows[i].fallback, err);
+	return rc;
 }
 
 enum { LONG_HELP = 256, LONG_VERSION, LONG_FOREGROUND, LONG_OTHER };
@@ -689,9 +684,10 @@ int options_parse(struct options *ret, enum options_action *ret_action, int argc
 {
 	const char *base = argc ? argv[0] : "imgfs";
 	const char *slash = strrchr(base, '/');
-	int rc;
+	int rc = set_defaults(ret, err);
 
-	set_defaults(ret);
+	if (rc)
+		return rc;
 	base = slash ? slash + 1 : base;
 	ret->is_helper = !strncmp(base, "mount.", 6);
 	ret->program = strdup(base);

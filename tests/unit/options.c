@@ -163,15 +163,40 @@ static void a_flag_means_what_its_caller_means(void **state)
 	options_release(&options);
 }
 
+/* As mount.imgfs(8) gives them. */
+static void what_is_not_given_has_its_default(void **state)
+{
+	static const char *const words[WORDS_MAX] = { "imgfs", "docker://debian", "mnt" };
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse_words(words, &options, NULL), 0);
+	assert_string_equal(options.platform, "all");
+	assert_int_equal(options.manifest, MANIFEST_RAW);
+	assert_true(options.tls_verify);
+	assert_int_equal(options.connect_timeout_ms, 10000);
+	assert_int_equal(options.stall_timeout_ms, 60000);
+	assert_int_equal(options.mount_timeout_ms, 30000);
+	assert_int_equal(options.ttl_ms, 300000);
+	assert_int_equal(options.retries, 5);
+	assert_int_equal(options.max_transfers, 6);
+	assert_int_equal(options.cache_size, 10737418240);
+	assert_int_equal(options.span_cache, 67108864);
+	assert_int_equal(options.umask, 0);
+	assert_int_equal(options.log_level, LOG_LEVEL_WARNING);
+	options_release(&options);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(words_cases) + 2] = {
+	struct CMUnitTest tests[ARRAY_SIZE(words_cases) + 3] = {
 		cmocka_unit_test(values_are_read),
+		cmocka_unit_test(what_is_not_given_has_its_default),
 		cmocka_unit_test(a_flag_means_what_its_caller_means),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words_cases); i++)
-		tests[i + 2] = (struct CMUnitTest){ .name = words_cases[i].name,
+		tests[i + 3] = (struct CMUnitTest){ .name = words_cases[i].name,
 			.test_func = parses,
 			.initial_state = (void *)&words_cases[i] };
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
