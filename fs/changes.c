@@ -113,7 +113,7 @@ static int collect_deleted(struct walk *walk, struct level *level)
 	if (level->lower == TREE_NONE)
 		return 0;
 	if (directory->flags & TREE_OPAQUE)
-		return merge_list(walk->lower, level->lower, NULL, collect_hidden, &collecting);
+		return merge_list(walk->lower, level->lower, 0, collect_hidden, &collecting);
 	if (!(directory->flags & TREE_WHITEOUTS))
 		return 0;
 	for (uint32_t i = 0; !rc && i < directory->u.children.count; i++) {

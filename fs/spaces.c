@@ -847,7 +847,7 @@ int space_list(struct fs *fs, fuse_ino_t id, struct listing *ret, struct need *n
 	if (dir.kind == SPACE_DIFF)
 		rc = diff_list(fs, &dir, ret);
 	else if (dir.kind == SPACE_ROOTFS)
-		rc = merge_list(dir.space->merge, dir.number, NULL, add_merged, &merged);
+		rc = merge_list(dir.space->merge, dir.number, 0, add_merged, &merged);
 	else
 		return error_set(&need->err, ENOTDIR, "not a directory");
 	return rc ? error_set(&need->err, -rc, "%s", strerror(-rc)) : 0;

@@ -404,6 +404,13 @@ int merge_set_view(struct merge *merge, uint32_t limit)
 	return rc ? rc : directory_new(merge, TREE_NONE, "", 0, &g, &root);
 }
 
+static struct merge_child directory_child(const struct merge *merge, uint32_t number)
+{
+	return (struct merge_child){
+		.is_directory = true, .directory = number, .ref = merge->directories[number].ref
+	};
+}
+
 int merge_lookup(struct merge *merge, uint32_t directory, const char *name, size_t len,
 	struct merge_child *ret)
 {
@@ -430,7 +437,7 @@ int merge_lookup(struct merge *merge, uint32_t directory, const char *name, size
 		if (rc)
 			return rc;
 	}
-	*ret = (struct merge_child){ true, number, merge->directories[number].ref };
+	*ret = directory_child(merge, number);
 	return 0;
 }
 
@@ -468,11 +475,37 @@ const struct merge_ref *merge_stack(
 
 /* --- listing --- */
 
+/*
+ * A place is a name: that of an entry, (layer + 1) << 32 | entry, or of a site, under the
+ * number of a layer that cannot be.
+ */
+enum { PLACE_SITES = LAYERS_MAX + 1 };
+
+static uint64_t place_of(uint32_t where, uint32_t number)
+{
+	return (uint64_t)where << 32 | number;
+}
+
+/* NULL when it is no place. */
+static const char *place_name(const struct merge *merge, uint64_t place)
+{
+	uint64_t where = place >> 32;
+	uint32_t number = (uint32_t)place;
+
+	if (where == PLACE_SITES && number < merge->site_names.count)
+		return merge->site_names.items[number].name;
+	if (!where || where > merge->layer_count ||
+		number >= merge->layers[where - 1].tree->entry_count)
+		return NULL;
+	return tree_name(merge->layers[where - 1].tree, number);
+}
+
 /* What is left of one ref's children, or of the children of the directory's site. */
 struct source {
 	const struct tree *tree; /* NULL: sites */
-	uint32_t next, end;      /* entries, or places in listing.sites */
-	uint32_t at;             /* in the stack; sites come last */
+	uint32_t layer;
+	uint32_t next, end; /* entries, or places in listing.sites */
+	uint32_t at;        /* in the stack; sites come last */
 };
 
 struct listing {
@@ -489,6 +522,12 @@ static const char *source_name(const struct listing *listing, const struct sourc
 	if (source->tree)
 		return tree_name(source->tree, source->next);
 	return listing->merge->site_names.items[listing->sites[source->next]].name;
+}
+
+static uint64_t source_place(const struct listing *listing, const struct source *source)
+{
+	return source->tree ? place_of(source->layer + 1, source->next)
+			    : place_of(PLACE_SITES, listing->sites[source->next]);
 }
 
 static bool is_before(const struct listing *listing, const struct source *a, const struct source *b)
@@ -570,7 +609,9 @@ static int listing_open(
 		struct merge_ref ref = directory->stack[i];
 		const struct tree *tree = merge->layers[ref.layer].tree;
 		const struct tree_entry *entry = tree_entry(tree, ref.entry);
-		struct source source = { .tree = tree, .next = entry->u.children.first, .at = i };
+		struct source source = {
+			.tree = tree, .layer = ref.layer, .next = entry->u.children.first, .at = i
+		};
 		bool is_equal = false;
 
 		source.end = source.next + entry->u.children.count;
@@ -612,17 +653,21 @@ static const char *listing_next(struct listing *listing)
 	return name;
 }
 
-int merge_list(struct merge *merge, uint32_t directory, const char *after, merge_list_fn *fn,
-	void *context)
+int merge_list(
+	struct merge *merge, uint32_t directory, uint64_t after, merge_list_fn *fn, void *context)
 {
 	CLEANUP(listing_release) struct listing listing = { 0 };
-	int rc = listing_open(&listing, merge, directory, after);
+	const char *name = after ? place_name(merge, after) : NULL;
+	int rc = after && !name ? -EINVAL : listing_open(&listing, merge, directory, name);
 
 	while (!rc && listing.count) {
-		const char *name = listing_next(&listing);
-		size_t len = strlen(name);
-		struct merge_child child = { .directory = TREE_NONE };
+		struct merge_child child = { .directory = TREE_NONE,
+			.place = source_place(&listing, listing.sources) };
 		struct gather g;
+		size_t len;
+
+		name = listing_next(&listing);
+		len = strlen(name);
 
 		if (is_hidden(name, len))
 			continue;
@@ -693,7 +738,7 @@ int merge_walk(struct merge *merge, const char *path, struct merge_child *ret)
 		return missing_error(merge, at, &missing);
 	if (len)
 		return merge_lookup(merge, at, name, len, ret);
-	*ret = (struct merge_child){ true, at, merge_directory_ref(merge, at) };
+	*ret = directory_child(merge, at);
 	return 0;
 }
 

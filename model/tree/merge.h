@@ -41,6 +41,7 @@ struct merge_child {
 	struct merge_ref ref; /* the entry whose type, mode, owner and times count; for a
 			       * hard link into a lower layer: the file it leads to.
 			       * A directory made of nothing but a graft has layer UINT32_MAX. */
+	uint64_t place;       /* from merge_list(): where it goes on behind this child */
 };
 
 /* layers[0] is the base.  -ENOMEM, -EFBIG. */
@@ -53,13 +54,14 @@ int merge_lookup(struct merge *merge, uint32_t directory, const char *name, size
 	struct merge_child *ret);
 
 /* Calls fn for each child in the order of names; stops at a non-zero return
- * and returns it.  Starts behind the name after (NULL: at the first), so a
- * listing can go on where it stopped.  Children that are directories get no
- * number: child.directory is TREE_NONE. */
+ * and returns it.  Starts behind the child of that place (0: at the first), so a
+ * listing can go on where it stopped; a place stays good as long as the merge, and
+ * one that is none gives -EINVAL.  Children that are directories get no
+ * number: child.directory is TREE_NONE.  fn may look names up. */
 typedef int merge_list_fn(
 	void *context, const char *name, uint32_t name_len, const struct merge_child *child);
-int merge_list(struct merge *merge, uint32_t directory, const char *after, merge_list_fn *fn,
-	void *context);
+int merge_list(
+	struct merge *merge, uint32_t directory, uint64_t after, merge_list_fn *fn, void *context);
 
 /* The entry whose metadata a directory shows (see merge_child.ref). */
 struct merge_ref merge_directory_ref(const struct merge *merge, uint32_t directory);

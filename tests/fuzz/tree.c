@@ -153,7 +153,7 @@ static int visit_child(
 		return 0;
 	require(merge_parent(visit->merge, child.directory) == visit->directory);
 	below.directory = child.directory;
-	return merge_list(visit->merge, child.directory, NULL, visit_child, &below);
+	return merge_list(visit->merge, child.directory, 0, visit_child, &below);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -177,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	require(merge_new(&merge, stack, count, NULL) == 0);
 	visit = (struct visit){ merge, MERGE_ROOT, &visits };
-	(void)merge_list(merge, MERGE_ROOT, NULL, visit_child, &visit);
+	(void)merge_list(merge, MERGE_ROOT, 0, visit_child, &visit);
 	for (uint32_t i = 0; i < count; i++)
 		free(images[i]);
 	return 0;

@@ -238,7 +238,7 @@ static void list(struct stack *stack, uint32_t directory, const char *path, stru
 {
 	struct listing listing = { stack, text, directory, path };
 
-	assert_int_equal(merge_list(stack->merge, directory, NULL, show, &listing), 0);
+	assert_int_equal(merge_list(stack->merge, directory, 0, show, &listing), 0);
 }
 
 static void merges(void **state)
@@ -255,33 +255,60 @@ static void merges(void **state)
 	stack_close(&stack);
 }
 
+struct stop {
+	char name[16];
+	uint64_t place;
+};
+
 static int stop_at_once(
 	void *context, const char *name, uint32_t len, const struct merge_child *child)
 {
-	char *copy = context;
+	struct stop *stop = context;
 
-	(void)child;
-	assert_true(len < 16);
-	memcpy(copy, name, len + 1);
+	assert_true(len < sizeof stop->name);
+	memcpy(stop->name, name, len + 1);
+	stop->place = child->place;
 	return 1;
+}
+
+static void list_name_by_name(struct merge *merge, const char *const *names, size_t count)
+{
+	struct stop stop = { 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(merge_list(merge, MERGE_ROOT, stop.place, stop_at_once, &stop), 1);
+		assert_string_equal(stop.name, names[i]);
+	}
+	assert_int_equal(merge_list(merge, MERGE_ROOT, stop.place, stop_at_once, &stop), 0);
 }
 
 static void a_listing_goes_on_where_it_stopped(void **state)
 {
 	static const char *const layers[LAYERS_MAX] = { "f a\nf c\nf e", "f b\nf d\nf .wh.c" };
 	static const char *const names[] = { "a", "b", "d", "e" };
-	char last[16] = "";
 	struct stack stack;
 
 	(void)state;
 	stack_open(&stack, layers);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(merge_list(stack.merge, MERGE_ROOT, *last ? last : NULL,
-					 stop_at_once, last),
-			1);
-		assert_string_equal(last, names[i]);
-	}
-	assert_int_equal(merge_list(stack.merge, MERGE_ROOT, last, stop_at_once, last), 0);
+	list_name_by_name(stack.merge, names, ARRAY_SIZE(names));
+	stack_close(&stack);
+}
+
+/* They come from a program's lseek(). */
+static void a_place_that_is_none_is_refused(void **state)
+{
+	static const char *const layers[LAYERS_MAX] = { "f a", "f b" };
+	static const uint64_t places[] = { 1, UINT32_MAX, UINT64_C(1) << 32 | 2, UINT64_C(3) << 32,
+		UINT64_C(4097) << 32, UINT64_C(4098) << 32, UINT64_MAX };
+	struct stop stop;
+	struct stack stack;
+
+	(void)state;
+	stack_open(&stack, layers);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		assert_int_equal(
+			merge_list(stack.merge, MERGE_ROOT, places[i], stop_at_once, &stop),
+			-EINVAL);
 	stack_close(&stack);
 }
 
@@ -400,18 +427,11 @@ static void a_listing_goes_on_among_grafts(void **state)
 {
 	static const char *const layers[LAYERS_MAX] = { "l a m/x\nl b k/y\nf l", "f a/1\nf b/2" };
 	static const char *const names[] = { "a", "b", "k", "l", "m" };
-	char last[16] = "";
 	struct stack stack;
 
 	(void)state;
 	stack_open(&stack, layers);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(merge_list(stack.merge, MERGE_ROOT, *last ? last : NULL,
-					 stop_at_once, last),
-			1);
-		assert_string_equal(last, names[i]);
-	}
-	assert_int_equal(merge_list(stack.merge, MERGE_ROOT, last, stop_at_once, last), 0);
+	list_name_by_name(stack.merge, names, ARRAY_SIZE(names));
 	stack_close(&stack);
 }
 
@@ -475,6 +495,7 @@ int main(void)
 {
 	struct CMUnitTest tests[ARRAY_SIZE(merge_cases) + 9] = {
 		cmocka_unit_test(a_listing_goes_on_where_it_stopped),
+		cmocka_unit_test(a_place_that_is_none_is_refused),
 		cmocka_unit_test(whiteouts_cannot_be_looked_up),
 		cmocka_unit_test(looks_of_a_directory),
 		cmocka_unit_test(shared_directories_are_told),
