@@ -309,10 +309,13 @@ static char *keep_text(struct listing *listing, const char *text)
 	return copy;
 }
 
-int listing_add_borrowed(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
+int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
 {
 	struct listing_entry *entries = listing->entries;
+	const char *copy = keep_text(listing, name);
 
+	if (!copy)
+		return -ENOMEM;
 	if ((listing->count & (listing->count - 1)) == 0) {
 		entries = realloc(
 			entries, (listing->count ? 2 * listing->count : 1) * sizeof *entries);
@@ -320,19 +323,14 @@ int listing_add_borrowed(struct listing *listing, const char *name, mode_t mode,
 			return -ENOMEM;
 		listing->entries = entries;
 	}
-	entries[listing->count++] = (struct listing_entry){ name, mode & S_IFMT, ino };
+	entries[listing->count++] = (struct listing_entry){ copy, mode & S_IFMT, ino };
 	return 0;
 }
 
-int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
+void listing_free(struct listing *listing)
 {
-	const char *copy = keep_text(listing, name);
-
-	return copy ? listing_add_borrowed(listing, copy, mode, ino) : -ENOMEM;
-}
-
-void listing_release(struct listing *listing)
-{
+	if (!listing)
+		return;
 	while (listing->text) {
 		struct text_block *block = listing->text;
 
@@ -340,5 +338,5 @@ void listing_release(struct listing *listing)
 		free(block);
 	}
 	free(listing->entries);
-	*listing = (struct listing){ 0 };
+	free(listing);
 }

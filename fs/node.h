@@ -31,17 +31,16 @@ struct node;
 /* A listing: names and types only. */
 struct listing {
 	struct listing_entry {
-		const char *name; /* in the listing's text, or borrowed */
+		const char *name; /* in the listing's text */
 		mode_t mode;
 		fuse_ino_t ino; /* 0: not known without a lookup */
 	} * entries;
 	size_t count;
 	struct text_block *text; /* owned */
 };
-/* 0 or -ENOMEM.  The borrowed name must outlive the listing. */
+/* 0 or -ENOMEM. */
 int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino);
-int listing_add_borrowed(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino);
-void listing_release(struct listing *listing);
+void listing_free(struct listing *listing);
 
 /* One kind of directory (or file); one table per kind, in its view_*.c. */
 struct view {

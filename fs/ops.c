@@ -149,101 +149,117 @@ static int do_readlink(struct fs *fs, struct request *request, struct need *need
 
 /* --- directories --- */
 
+CLEANUP_POINTER(listing_freep, struct listing, listing_free)
+
+/* What is above the trees may change between two requests: a listing is made once for each open
+ * directory.  A tree's directory is listed from where the last reply ended, and needs nothing. */
 static int do_opendir(struct fs *fs, struct request *request, struct need *need)
 {
 	struct fuse_file_info info = { .keep_cache = 1 };
-	struct listing *listing = calloc(1, sizeof *listing);
+	CLEANUP(listing_freep) struct listing *listing = NULL;
 	struct node *node;
 	fuse_ino_t id;
-	int rc = listing ? resolve(fs, request->ino, &node, &id, need)
-			 : error_set(&need->err, ENOMEM, "out of memory");
+	int rc = resolve(fs, request->ino, &node, &id, need);
 
-	if (!rc)
-		rc = node ? node->view->list(fs, node, listing, need)
-			  : space_list(fs, id, listing, need);
-	if (rc) {
-		if (listing)
-			listing_release(listing);
-		free(listing);
-		return rc;
+	if (!rc && node) {
+		listing = calloc(1, sizeof *listing);
+		rc = listing ? node->view->list(fs, node, listing, need)
+			     : error_set(&need->err, ENOMEM, "out of memory");
 	}
+	if (rc)
+		return rc;
 	info.cache_readdir = !node; /* content-addressed listings never change */
 	info.fh = (uint64_t)(uintptr_t)listing;
-	if (fuse_reply_open(request->req, &info)) {
-		listing_release(listing);
-		free(listing);
-	}
+	if (!fuse_reply_open(request->req, &info))
+		(void)TAKE(listing);
 	return 0;
 }
 
-/* "." and ".." come first, so entry k of the listing has offset k + 3. */
-static size_t add_dots(struct request *request, char *buf, size_t size, off_t offset)
+/* A reply to readdir or readdirplus in the making. */
+struct page {
+	const struct request *request;
+	char *bytes;
+	size_t used;
+};
+
+enum { PAGE_FULL = 1 };
+
+/* 0 or PAGE_FULL; next is the offset behind this entry. */
+static int page_add(
+	struct page *page, const char *name, const struct fuse_entry_param *entry, off_t next)
 {
-	static const char *const names[] = { ".", ".." };
+	const struct request *request = page->request;
+	char *to = page->bytes + page->used;
+	size_t room = request->size - page->used;
+	size_t len = request->op == OP_readdirplus
+			     ? fuse_add_direntry_plus(request->req, to, room, name, entry, next)
+			     : fuse_add_direntry(request->req, to, room, name, &entry->attr, next);
+
+	if (len > room)
+		return PAGE_FULL;
+	page->used += len;
+	return 0;
+}
+
+/* "." and ".." come first: offsets of what follows are its own and DOTS. */
+enum { DOTS = 2 };
+
+static int page_add_dots(struct page *page)
+{
+	static const char *const names[DOTS] = { ".", ".." };
 	struct fuse_entry_param entry = { .attr = { .st_mode = S_IFDIR, .st_ino = FUSE_ROOT_ID } };
-	size_t used = 0, len;
+	int rc = 0;
 
-	for (off_t i = offset; i < 2; i++) {
-		len = request->op == OP_readdirplus
-			      ? fuse_add_direntry_plus(request->req, buf + used, size - used,
-					names[i], &entry, i + 1)
-			      : fuse_add_direntry(request->req, buf + used, size - used, names[i],
-					&entry.attr, i + 1);
-		if (len > size - used)
-			break;
-		used += len;
-	}
-	return used;
+	for (off_t i = page->request->offset; !rc && i < DOTS; i++)
+		rc = page_add(page, names[i], &entry, i + 1);
+	return rc;
 }
 
-/* Attributes are given along where they cost nothing: in trees.  Above them nobody looks a
- * child up who was not asked for it. */
-static void look_ahead(struct fs *fs, fuse_ino_t id, const struct listing_entry *child,
-	struct fuse_entry_param *entry)
+/* Above the trees nobody looks a child up who was not asked for it. */
+static void page_add_listed(struct page *page, const struct listing *listing, size_t first)
 {
-	struct need need = { 0 };
+	int rc = 0;
 
-	if (!space_has(fs, id) || space_lookup(fs, id, child->name, entry, &need))
-		*entry = (struct fuse_entry_param){ .attr = { .st_mode = child->mode,
-							    .st_ino = child->ino ? child->ino
-										 : FUSE_ROOT_ID } };
-}
-
-static int do_readdir(struct fs *fs, struct request *request, struct need *need)
-{
-	const struct listing *listing = (const struct listing *)(uintptr_t)request->fh;
-	bool is_plus = request->op == OP_readdirplus;
-	CLEANUP(freep) char *buf = malloc(request->size);
-	size_t used, len, i = request->offset > 2 ? (size_t)request->offset - 2 : 0;
-	struct node *node;
-	fuse_ino_t id = 0;
-	int rc;
-
-	if (!buf)
-		return error_set(&need->err, ENOMEM, "out of memory");
-	rc = is_plus ? resolve(fs, request->ino, &node, &id, need) : 0;
-	if (rc)
-		return rc;
-	used = add_dots(request, buf, request->size, request->offset);
-	for (; i < listing->count; i++) {
+	for (size_t i = first; !rc && i < listing->count; i++) {
 		const struct listing_entry *child = &listing->entries[i];
 		struct fuse_entry_param entry = { .attr = { .st_mode = child->mode,
 							  .st_ino = child->ino ? child->ino
 									       : FUSE_ROOT_ID } };
 
-		if (is_plus) {
-			look_ahead(fs, id, child, &entry);
-			len = fuse_add_direntry_plus(request->req, buf + used, request->size - used,
-				child->name, &entry, (off_t)i + 3);
-		} else {
-			len = fuse_add_direntry(request->req, buf + used, request->size - used,
-				child->name, &entry.attr, (off_t)i + 3);
-		}
-		if (len > request->size - used)
-			break;
-		used += len;
+		rc = page_add(page, child->name, &entry, (off_t)i + 1 + DOTS);
 	}
-	(void)fuse_reply_buf(request->req, buf, used);
+}
+
+/* space_list_fn */
+static int page_add_child(
+	void *context, const char *name, const struct fuse_entry_param *entry, uint64_t place)
+{
+	return page_add(context, name, entry, (off_t)place + DOTS);
+}
+
+static int do_readdir(struct fs *fs, struct request *request, struct need *need)
+{
+	const struct listing *listing = (const struct listing *)(uintptr_t)request->fh;
+	CLEANUP(freep) char *bytes = malloc(request->size);
+	struct page page = { .request = request, .bytes = bytes };
+	uint64_t after = request->offset > DOTS ? (uint64_t)request->offset - DOTS : 0;
+	struct node *node;
+	fuse_ino_t id;
+	int rc = 0;
+
+	if (!bytes)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	if (!page_add_dots(&page)) {
+		if (listing)
+			page_add_listed(&page, listing, after);
+		else
+			rc = resolve(fs, request->ino, &node, &id, need);
+		if (!rc && !listing)
+			rc = space_list(fs, id, after, page_add_child, &page, need);
+	}
+	if (rc < 0)
+		return rc;
+	(void)fuse_reply_buf(request->req, bytes, page.used);
 	return 0;
 }
 
@@ -547,12 +563,10 @@ static void op_readdirplus(
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
 	struct fs *fs = fuse_req_userdata(req);
-	struct listing *listing = (struct listing *)(uintptr_t)info->fh;
 
 	(void)ino;
 	fs->requests[OP_releasedir]++;
-	listing_release(listing);
-	free(listing);
+	listing_free((struct listing *)(uintptr_t)info->fh);
 	(void)fuse_reply_err(req, 0);
 }
 
@@ -636,8 +650,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	struct fs *fs = userdata;
 
 	/* Symlinks, listings and attributes are content-addressed: the kernel may keep them. */
-	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
-					      FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
+	conn->want |= conn->capable &
+		      (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS | FUSE_CAP_PARALLEL_DIROPS);
+	/* A guess that only the first reply of a directory is worth attributes: most who want them
+	 * read all names first, and would then look up each. */
+	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
 	conn->max_readahead = READ_MAX;
 	conn->max_read = READ_MAX; /* and as a mount option: libfuse wants both */
 	fs->has_inited = true;

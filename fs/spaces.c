@@ -583,6 +583,15 @@ static int no_entry(struct need *need)
 	return error_set(&need->err, ENOENT, "no such file");
 }
 
+/* Files of a layer are the same nodes wherever they show, directories are not. */
+static void diff_entry(
+	struct fs *fs, const struct target *dir, uint32_t entry, struct fuse_entry_param *ret)
+{
+	entry_tree(fs, dir->layer, entry, ret);
+	if (S_ISDIR(ret->attr.st_mode))
+		ret->ino = space_id(dir->space->number, entry);
+}
+
 static int diff_lookup(struct fs *fs, const struct target *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
@@ -599,10 +608,19 @@ static int diff_lookup(struct fs *fs, const struct target *dir, const char *name
 	}
 	if (entry == TREE_NONE)
 		return no_entry(need);
-	entry_tree(fs, dir->layer, entry, ret);
-	if (S_ISDIR(tree_entry(tree, entry)->mode))
-		ret->ino = space_id(dir->space->number, entry);
+	diff_entry(fs, dir, entry, ret);
 	return 0;
+}
+
+static void rootfs_entry(struct fs *fs, const struct space *space, const struct merge_child *child,
+	struct fuse_entry_param *ret)
+{
+	if (!child->is_directory) {
+		entry_tree(fs, space->layers[child->ref.layer], child->ref.entry, ret);
+		return;
+	}
+	entry_init(ret, space_id(space->number, child->directory));
+	merged_directory_stat(fs, space, child->directory, &ret->attr);
 }
 
 static int rootfs_lookup(struct fs *fs, const struct target *dir, const char *name,
@@ -615,12 +633,7 @@ static int rootfs_lookup(struct fs *fs, const struct target *dir, const char *na
 	if (rc)
 		return error_set(&need->err, -rc, "'%s': %s", name,
 			rc == -EIO ? "a hard link that leads nowhere" : strerror(-rc));
-	if (!child.is_directory) {
-		entry_tree(fs, space->layers[child.ref.layer], child.ref.entry, ret);
-		return 0;
-	}
-	entry_init(ret, space_id(space->number, child.directory));
-	merged_directory_stat(fs, space, child.directory, &ret->attr);
+	rootfs_entry(fs, space, &child, ret);
 	return 0;
 }
 
@@ -787,70 +800,84 @@ int space_read(
 
 /* --- listings --- */
 
-static int diff_list(struct fs *fs, const struct target *dir, struct listing *ret)
+/* How a child shows: as "name", or not at all. */
+static const char *diff_shown_name(
+	const struct fs *fs, const struct tree *tree, uint32_t directory, uint32_t entry)
+{
+	const char *name = tree_name(tree, entry);
+	const char *whiteout;
+
+	if (fs->options->whiteouts != WHITEOUTS_OVERLAY)
+		return name;
+	whiteout = tree_whiteout_of(name);
+	if (!whiteout)
+		return name;
+	return *whiteout && tree_lookup(tree, directory, whiteout, strlen(whiteout)) == TREE_NONE
+		       ? whiteout
+		       : NULL;
+}
+
+/* A place is the number of children up to it. */
+static int diff_list(
+	struct fs *fs, const struct target *dir, uint64_t after, space_list_fn *fn, void *context)
 {
 	const struct tree *tree = &layer_object_layer(dir->layer)->tree;
 	const struct tree_entry *directory = tree_entry(tree, dir->number);
-	uint32_t identity = layer_object_identity(dir->layer);
-	bool is_overlay = fs->options->whiteouts == WHITEOUTS_OVERLAY;
 	int rc = 0;
 
-	for (uint32_t i = 0; !rc && i < directory->u.children.count; i++) {
-		uint32_t entry = directory->u.children.first + i;
-		const struct tree_entry *child = tree_entry(tree, entry);
-		const char *name = tree_name(tree, entry);
-		const char *whiteout = is_overlay ? tree_whiteout_of(name) : NULL;
-		mode_t mode = child->mode;
+	for (uint64_t i = after; !rc && i < directory->u.children.count; i++) {
+		uint32_t child = directory->u.children.first + (uint32_t)i;
+		const char *name = diff_shown_name(fs, tree, dir->number, child);
+		struct fuse_entry_param entry;
 
-		if (whiteout) {
-			if (!*whiteout || tree_lookup(tree, dir->number, whiteout,
-						  strlen(whiteout)) != TREE_NONE)
-				continue;
-			name = whiteout;
-			mode = S_IFCHR;
-		}
-		rc = listing_add_borrowed(ret, name, mode, identity_ino(identity, child->inode));
+		if (!name)
+			continue;
+		diff_entry(fs, dir, child, &entry);
+		rc = fn(context, name, &entry, i + 1);
 	}
 	return rc;
 }
 
 struct merge_listing {
-	const struct space *space;
-	struct listing *listing;
+	struct fs *fs;
+	const struct target *dir;
+	space_list_fn *fn;
+	void *context;
 };
 
 static int add_merged(
 	void *context, const char *name, uint32_t name_len, const struct merge_child *child)
 {
 	struct merge_listing *listing = context;
-	const struct layer_object *object;
-	const struct tree_entry *entry;
+	struct space *space = listing->dir->space;
+	struct merge_child found = *child;
+	struct fuse_entry_param entry;
+	int rc = 0;
 
-	(void)name_len;
-	if (child->is_directory)
-		return listing_add_borrowed(listing->listing, name, S_IFDIR, 0);
-	object = listing->space->layers[child->ref.layer];
-	entry = tree_entry(&layer_object_layer(object)->tree, child->ref.entry);
-	return listing_add_borrowed(listing->listing, name, entry->mode,
-		identity_ino(layer_object_identity(object), entry->inode));
+	if (child->is_directory) /* to have its number */
+		rc = merge_lookup(space->merge, listing->dir->number, name, name_len, &found);
+	if (rc)
+		return rc;
+	rootfs_entry(listing->fs, space, &found, &entry);
+	return listing->fn(listing->context, name, &entry, child->place);
 }
 
-int space_list(struct fs *fs, fuse_ino_t id, struct listing *ret, struct need *need)
+int space_list(struct fs *fs, fuse_ino_t id, uint64_t after, space_list_fn *fn, void *context,
+	struct need *need)
 {
 	struct target dir;
-	struct merge_listing merged = { .listing = ret };
+	struct merge_listing listing = { .fs = fs, .dir = &dir, .fn = fn, .context = context };
 	int rc;
 
 	if (!find_target(fs, id, &dir))
 		return no_entry(need);
-	merged.space = dir.space;
 	if (dir.kind == SPACE_DIFF)
-		rc = diff_list(fs, &dir, ret);
+		rc = diff_list(fs, &dir, after, fn, context);
 	else if (dir.kind == SPACE_ROOTFS)
-		rc = merge_list(dir.space->merge, dir.number, 0, add_merged, &merged);
+		rc = merge_list(dir.space->merge, dir.number, after, add_merged, &listing);
 	else
 		return error_set(&need->err, ENOTDIR, "not a directory");
-	return rc ? error_set(&need->err, -rc, "%s", strerror(-rc)) : 0;
+	return rc < 0 ? error_set(&need->err, -rc, "%s", strerror(-rc)) : rc;
 }
 
 /* --- extended attributes --- */

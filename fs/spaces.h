@@ -60,7 +60,12 @@ int space_readlink(struct fs *fs, fuse_ino_t id, const char **ret, struct need *
 /* The bytes at offset; lowers answer->len to what there is. */
 int space_read(
 	struct fs *fs, fuse_ino_t id, uint64_t offset, struct answer *answer, struct need *need);
-int space_list(struct fs *fs, fuse_ino_t id, struct listing *ret, struct need *need);
+/* Calls fn for each child, with the entry a lookup would give, from behind the one that had this
+ * place (0: from the first); stops at a return that is not 0, and gives it back. */
+typedef int space_list_fn(
+	void *context, const char *name, const struct fuse_entry_param *entry, uint64_t place);
+int space_list(struct fs *fs, fuse_ino_t id, uint64_t after, space_list_fn *fn, void *context,
+	struct need *need);
 /* Value of one attribute, names of all listed ones (each with its NUL). */
 int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret, struct need *need);
 int space_xattr_list(struct fs *fs, fuse_ino_t id, struct buf *ret, struct need *need);
