@@ -69,7 +69,7 @@ static size_t utf8_length(const unsigned char *text)
 /* Of the messages for people, which may have a second line of this, one line is made. */
 static const char hint[] = "\nhint: ";
 
-static void escape(const char *from, char *to, size_t room)
+void log_escape(const char *from, char *to, size_t room)
 {
 	const unsigned char *p = (const unsigned char *)from;
 	size_t used = 0;
@@ -129,7 +129,7 @@ static void log_text(struct log *log, enum log_level level, const char *text)
 
 	if (level > log->level && level > LOG_LEVEL_INFO)
 		return;
-	escape(text, escaped, sizeof escaped);
+	log_escape(text, escaped, sizeof escaped);
 	(void)pthread_mutex_lock(&log->lock);
 	keep_line(log, level, escaped); /* the ring keeps info lines whatever the level */
 	if (level <= log->level)

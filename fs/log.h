@@ -10,6 +10,7 @@
 #define FS_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "fetch/observer.h"
 #include "model/buf.h"
@@ -30,6 +31,9 @@ void log_ring(struct log *log, struct buf *ret); /* the ring as lines */
 
 __attribute__((format(printf, 3, 4))) void log_line(
 	struct log *log, enum log_level level, const char *fmt, ...);
+
+/* Text from outside as a part of a line, cut where the room (6 bytes at least) ends. */
+void log_escape(const char *from, char *to, size_t room);
 
 int log_level_parse(const char *text, enum log_level *ret); /* -EINVAL */
 

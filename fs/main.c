@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/index_command.h"
 #include "fs/objects.h"
 #include "fs/open.h"
 #include "fs/spaces.h"
@@ -415,8 +416,12 @@ int main(int argc, char **argv)
 	struct options options;
 	enum exit_status status;
 	struct buf help;
-	int rc = options_parse(&options, &action, argc, argv, &err);
+	int rc;
 
+	if (argc > 1 && !strcmp(argv[1], "index") &&
+		strncmp(program_invocation_short_name, "mount.", 6) != 0)
+		return (int)index_command(argc - 1, argv + 1);
+	rc = options_parse(&options, &action, argc, argv, &err);
 	complete_environment();
 	if (rc) {
 		complain(&options, &err);

@@ -720,7 +720,8 @@ void options_help(const char *program, struct buf *ret)
 {
 	(void)buf_printf(ret,
 		"usage: %s SOURCE DIR [-o OPTION[,OPTION...]]\n"
-		"       %s mount [--OPTION[=VALUE]...] SOURCE DIR\n\n"
+		"       %s mount [--OPTION[=VALUE]...] SOURCE DIR\n"
+		"       imgfs index BLOB -o FILE | --show FILE\n\n"
 		"Shows container images as directories, read-only.\n\n"
 		"SOURCE\n"
 		"  docker://HOST/              a registry\n"

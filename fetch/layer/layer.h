@@ -85,7 +85,8 @@ struct layer {
 	size_t mapping_len;
 };
 
-/* Maps and checks the index in fd (not kept; the caller closes it) for the blob digest.
+/* Maps and checks the index in fd (not kept; the caller closes it) for the blob digest (NULL:
+ * for any; layer->digest is what it says).
  * -EIO: damaged, of another version or machine: drop it and make it anew. */
 int layer_open(struct layer **ret, int fd, const struct digest *digest, struct error *err);
 void layer_free(struct layer *layer);
