@@ -103,6 +103,11 @@ struct source_ops {
 	int (*open_blob)(struct source *source, const char *repository,
 		const struct descriptor *blob, uint64_t offset, struct blob_stream **ret,
 		uint64_t *ret_offset, struct cancel *cancel, struct error *err);
+	/* The same for len bytes (not 0) at offset alone.  -EOPNOTSUPP: the server sends no parts
+	 * of it.  NULL: this kind has none. */
+	int (*open_range)(struct source *source, const char *repository,
+		const struct descriptor *blob, uint64_t offset, uint64_t len,
+		struct blob_stream **ret, struct cancel *cancel, struct error *err);
 	/* is_local: the stored blob, readable at any offset; the caller unrefs it.  Only regular
 	 * files inside the source are opened.  NULL otherwise. */
 	int (*open_reader)(struct source *source, const struct digest *digest, struct reader **ret,

@@ -20,6 +20,7 @@ struct blob_opening {
 	struct cancel *cancel;
 	char repository[REPOSITORY_MAX + 1];
 	struct digest digest;
+	uint64_t end; /* offset where a part of the blob ends, or UINT64_MAX: all of it */
 };
 
 static void prepare(struct blob_call *blob, enum http_method method, const char *repository,
@@ -37,25 +38,42 @@ static void prepare(struct blob_call *blob, enum http_method method, const char 
 		.may_resume = true };
 }
 
+/* Of a part, the whole is no substitute: it may be a thousand times as long. */
+static bool is_of_use(const struct blob_opening *opening, long status)
+{
+	return status == 206 || (status == 200 && opening->end == UINT64_MAX);
+}
+
+static int refuse(struct blob_opening *opening, const struct blob_call *get, uint64_t position,
+	struct http_transfer *transfer, struct error *err)
+{
+	long status = http_response(transfer)->status;
+	int rc;
+
+	if (status == 200)
+		return error_set(err, EOPNOTSUPP, "%s: %s: the whole of it, not a range",
+			opening->registry->name, get->subject);
+	rc = registry_refused(opening->registry, &get->call, transfer, NULL, err);
+	return status == 416 && position ? -ERANGE : rc;
+}
+
 static int open_at(struct registry_stream *base, uint64_t position, struct http_transfer **ret,
 	struct error *err)
 {
 	struct blob_opening *opening = container_of(base, struct blob_opening, stream);
 	struct http_transfer *transfer = NULL;
 	struct blob_call get = { .path = "" };
-	long status;
 	int rc;
 
 	prepare(&get, HTTP_GET, opening->repository, &opening->digest);
 	get.call.range_offset = position;
+	if (opening->end != UINT64_MAX)
+		get.call.range_len = opening->end - position;
 	rc = registry_call(opening->registry, &get.call, NULL, &transfer, opening->cancel, err);
 	if (rc)
 		return rc;
-	status = http_response(transfer)->status;
-	if (status != 200 && status != 206) {
-		rc = registry_refused(opening->registry, &get.call, transfer, NULL, err);
-		if (status == 416 && position)
-			rc = -ERANGE;
+	if (!is_of_use(opening, http_response(transfer)->status)) {
+		rc = refuse(opening, &get, position, transfer, err);
 		http_close(transfer);
 		return rc;
 	}
@@ -63,9 +81,9 @@ static int open_at(struct registry_stream *base, uint64_t position, struct http_
 	return 0;
 }
 
-int registry_open_blob(struct source *source, const char *repository, const struct descriptor *blob,
-	uint64_t offset, struct blob_stream **ret, uint64_t *ret_offset, struct cancel *cancel,
-	struct error *err)
+static int open_part(struct source *source, const char *repository, const struct descriptor *blob,
+	uint64_t offset, uint64_t end, struct blob_stream **ret, uint64_t *ret_offset,
+	struct cancel *cancel, struct error *err)
 {
 	CLEANUP(freep) struct blob_opening *opening = NULL;
 	int rc;
@@ -79,12 +97,30 @@ int registry_open_blob(struct source *source, const char *repository, const stru
 	opening->registry = registry_of(source);
 	opening->cancel = cancel;
 	opening->digest = blob->digest;
+	opening->end = end;
 	(void)snprintf(opening->repository, sizeof opening->repository, "%s", repository);
 	rc = registry_stream_start(&opening->stream, offset, ret_offset, err);
 	if (rc)
 		return rc;
 	*ret = &TAKE(opening)->stream.base;
 	return 0;
+}
+
+int registry_open_blob(struct source *source, const char *repository, const struct descriptor *blob,
+	uint64_t offset, struct blob_stream **ret, uint64_t *ret_offset, struct cancel *cancel,
+	struct error *err)
+{
+	return open_part(
+		source, repository, blob, offset, UINT64_MAX, ret, ret_offset, cancel, err);
+}
+
+int registry_open_range(struct source *source, const char *repository,
+	const struct descriptor *blob, uint64_t offset, uint64_t len, struct blob_stream **ret,
+	struct cancel *cancel, struct error *err)
+{
+	uint64_t start; /* offset, or it would not be a 206 */
+
+	return open_part(source, repository, blob, offset, offset + len, ret, &start, cancel, err);
 }
 
 /* HEAD must not be carried to where a redirect leads: what is signed there is a

@@ -38,6 +38,9 @@ int registry_referrers(struct source *source, const char *repository, const stru
 int registry_open_blob(struct source *source, const char *repository, const struct descriptor *blob,
 	uint64_t offset, struct blob_stream **ret, uint64_t *ret_offset, struct cancel *cancel,
 	struct error *err);
+int registry_open_range(struct source *source, const char *repository,
+	const struct descriptor *blob, uint64_t offset, uint64_t len, struct blob_stream **ret,
+	struct cancel *cancel, struct error *err);
 int registry_prove(struct source *source, const char *repository, const struct descriptor *blob,
 	struct cancel *cancel, struct error *err);
 

@@ -87,6 +87,7 @@ static const struct source_ops registry_ops = {
 	.resolve = registry_resolve,
 	.manifest = registry_manifest,
 	.open_blob = registry_open_blob,
+	.open_range = registry_open_range,
 	.referrers = registry_referrers,
 	.prove = registry_prove,
 	.identity = registry_identity,

@@ -531,6 +531,81 @@ static void opens_blob(void **state)
 	source_free(source);
 }
 
+#define RANGES(text) "[{\"match\":{\"path\":\"/blobs/\",\"range\":true}," text "}]"
+
+static const struct range_case {
+	const char *name, *rules;
+	enum mode mode;
+	uint64_t offset, len;
+	int rc, read_rc;
+	size_t sent; /* bytes of the blob at most, with what was on its way when it was refused */
+} range_cases[] = {
+	{ "a range", "[]", MODE_OPEN, 5000, 7000, 0, 0, 7000 },
+	{ "a range from the first byte on", "[]", MODE_OPEN, 0, 1, 0, 0, 1 },
+	{ "a range up to the last byte", "[]", MODE_OPEN, SMALL_LEN - 10, 10, 0, 0, 10 },
+	{ "a range, with a token, from a CDN", "[]", MODE_TOKEN, 77, 5000, 0, 0, 5000 },
+	{ "a range, cut off once", RANGES("\"times\":1,\"do\":{\"disconnect_after\":1000}"),
+		MODE_OPEN, 5000, 7000, 0, 0, 7000 },
+	{ "a range, always cut off", RANGES("\"do\":{\"disconnect_after\":0}"), MODE_OPEN, 5000,
+		7000, 0, -EIO, 7000 },
+	{ "a range, given in pieces", RANGES("\"times\":1,\"do\":{\"range_short\":1000}"),
+		MODE_OPEN, 5000, 90000, 0, 0, 90000 },
+	{ "a range, and more", RANGES("\"do\":{\"range_long\":100}"), MODE_OPEN, 5000, 7000, 0, 0,
+		7100 },
+	{ "the token runs out within a range",
+		"[{\"match\":{\"port\":\"cdn\"},\"times\":1,\"do\":{\"disconnect_after\":50000}},"
+		"{\"match\":{\"port\":\"main\",\"path\":\"/blobs/\",\"auth\":true},"
+		"\"skip\":1,\"times\":1,\"do\":{\"expire_token\":true}}]",
+		MODE_TOKEN, 1000, 90000, 0, 0, 90000 },
+	{ "no ranges", RANGES("\"do\":{\"ignore_range\":true}"), MODE_OPEN, 5000, 7000, -EOPNOTSUPP,
+		0, SMALL_LEN },
+	{ "no ranges, from the first byte on", RANGES("\"do\":{\"no_ranges\":true}"), MODE_OPEN, 0,
+		7000, -EOPNOTSUPP, 0, SMALL_LEN },
+	{ "another range", RANGES("\"do\":{\"content_range_shift\":1}"), MODE_OPEN, 5000, 7000,
+		-EOPNOTSUPP, 0, SMALL_LEN + 7000 },
+	{ "no word of which range", RANGES("\"do\":{\"content_range\":null}"), MODE_OPEN, 5000,
+		7000, -EOPNOTSUPP, 0, SMALL_LEN + 7000 },
+	{ "a range past the end", "[]", MODE_OPEN, SMALL_LEN, 10, -ERANGE, 0, 0 },
+	{ "a range of nothing there", RANGES("\"do\":{\"status\":404}"), MODE_OPEN, 5000, 7000,
+		-ENOENT, 0, 0 },
+	{ "a range of what is forbidden", RANGES("\"do\":{\"status\":403}"), MODE_OPEN, 5000, 7000,
+		-EACCES, 0, 0 },
+};
+
+static void opens_range(void **state)
+{
+	const struct range_case *c = *state;
+	struct fault_server *server = &servers[c->mode];
+	struct descriptor blob = { .digest = digest_from(server->small_digest), .size = SMALL_LEN };
+	static unsigned char bytes[SMALL_LEN + 1];
+	struct blob_stream *stream = NULL;
+	struct source *source;
+	struct error err = { "" };
+	int rc;
+
+	fault_rules(server, c->rules);
+	source = open_source((struct opening){ .mode = c->mode, .entry = GOOD });
+	rc = source->ops->open_range(source, "app", &blob, c->offset, c->len, &stream, NULL, &err);
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	if (rc) {
+		assert_true(*err.text);
+	} else {
+		size_t len = read_stream(stream, bytes, sizeof bytes, &rc);
+
+		assert_int_equal(rc, c->read_rc);
+		if (!rc) {
+			assert_int_equal(len, c->len);
+			assert_memory_equal(bytes, server->small + c->offset, len);
+		}
+		stream->ops->free(stream);
+	}
+	/* Tokens and what is said of errors are bodies as well. */
+	assert_in_range(fault_stat(server, "bytes"), 0, c->sent + 4000);
+	source_free(source);
+}
+
 static const struct prove_case {
 	const char *name, *rules;
 	enum mode mode;
@@ -879,6 +954,8 @@ int main(void)
 		add(resolve_cases[i].name, resolves, &resolve_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(blob_cases); i++)
 		add(blob_cases[i].name, opens_blob, &blob_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(range_cases); i++)
+		add(range_cases[i].name, opens_range, &range_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(prove_cases); i++)
 		add(prove_cases[i].name, proves, &prove_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(login_cases); i++)
