@@ -174,6 +174,62 @@ int reader_of_fd(struct reader **ret, int fd, struct error *err)
 	return 0;
 }
 
+/* --- bytes in memory --- */
+
+struct bytes_reader {
+	struct reader base;
+	char *bytes;
+	size_t len;
+	uint64_t offset;
+};
+
+static int bytes_read(
+	struct reader *base, void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	struct bytes_reader *memory = container_of(base, struct bytes_reader, base);
+	uint64_t skip = offset - memory->offset;
+
+	if (offset < memory->offset || skip > memory->len || len > memory->len - skip)
+		return error_set(
+			err, EIO, "%zu bytes at %" PRIu64 " are not in memory", len, offset);
+	memcpy(bytes, memory->bytes + skip, len);
+	return 0;
+}
+
+static int bytes_stat(struct reader *base, struct stat *ret, struct error *err)
+{
+	(void)base;
+	(void)err;
+	*ret = (struct stat){ 0 }; /* no file: nobody touches it */
+	return 0;
+}
+
+static void bytes_free(struct reader *base)
+{
+	struct bytes_reader *memory = container_of(base, struct bytes_reader, base);
+
+	free(memory->bytes);
+	free(memory);
+}
+
+static const struct reader_ops bytes_ops = { bytes_read, bytes_stat, bytes_free };
+
+int reader_of_bytes(struct reader **ret, char *bytes, size_t len, uint64_t offset, uint64_t size,
+	struct error *err)
+{
+	CLEANUP(freep) char *own = bytes;
+	struct bytes_reader *memory = calloc(1, sizeof *memory);
+
+	if (!memory)
+		return error_set(err, ENOMEM, "out of memory");
+	reader_init(&memory->base, &bytes_ops, size);
+	memory->bytes = TAKE(own);
+	memory->len = len;
+	memory->offset = offset;
+	*ret = &memory->base;
+	return 0;
+}
+
 /* --- sections --- */
 
 struct section {

@@ -49,6 +49,10 @@ CLEANUP_POINTER(readerp, struct reader, reader_unref)
 
 /* A whole file.  Takes the fd, even on failure. */
 int reader_of_fd(struct reader **ret, int fd, struct error *err);
+/* What is in memory of something that has size bytes: len of them (malloc()ed, taken, even on
+ * failure) from offset on.  All else cannot be read: -EIO. */
+int reader_of_bytes(struct reader **ret, char *bytes, size_t len, uint64_t offset, uint64_t size,
+	struct error *err);
 /* len bytes of another one (which is referenced) from offset on; -EIO when it has not so many. */
 int reader_section(struct reader **ret, struct reader *whole, uint64_t offset, uint64_t len,
 	struct error *err);

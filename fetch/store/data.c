@@ -5,8 +5,6 @@
  */
 #include "fetch/store/internal.h"
 
-#include <string.h>
-
 #include "model/base64.h"
 #include "model/cleanup.h"
 #include "model/image.h"
@@ -52,53 +50,11 @@ int data_get(const struct request *request, char **ret, size_t *ret_len)
 	return -ENOENT;
 }
 
-/* --- as a reader --- */
-
-struct data_reader {
-	struct reader base;
-	char *bytes;
-};
-
-static int data_read(
-	struct reader *base, void *bytes, size_t len, uint64_t offset, struct error *err)
-{
-	(void)err;
-	memcpy(bytes, container_of(base, struct data_reader, base)->bytes + offset, len);
-	return 0;
-}
-
-static int data_stat(struct reader *base, struct stat *ret, struct error *err)
-{
-	(void)base;
-	(void)err;
-	*ret = (struct stat){ 0 }; /* no file: nobody touches it */
-	return 0;
-}
-
-static void data_free(struct reader *base)
-{
-	struct data_reader *data = container_of(base, struct data_reader, base);
-
-	free(data->bytes);
-	free(data);
-}
-
-static const struct reader_ops data_ops = { data_read, data_stat, data_free };
-
 int data_open(const struct request *request, struct reader **ret)
 {
-	CLEANUP(freep) char *bytes = NULL;
-	struct data_reader *data;
+	char *bytes;
 	size_t len;
 	int rc = data_get(request, &bytes, &len);
 
-	if (rc)
-		return rc;
-	data = calloc(1, sizeof *data);
-	if (!data)
-		return -ENOMEM;
-	reader_init(&data->base, &data_ops, len);
-	data->bytes = TAKE(bytes);
-	*ret = &data->base;
-	return 0;
+	return rc ? rc : reader_of_bytes(ret, bytes, len, 0, len, NULL);
 }

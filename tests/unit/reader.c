@@ -113,6 +113,36 @@ static void sections_nest(void **state)
 	assert_memory_equal(bytes, "opq", 3);
 }
 
+static const struct bytes_case {
+	const char *name;
+	uint64_t offset;
+	size_t len;
+	int rc; /* or how many bytes */
+	const char *text;
+} bytes_cases[] = {
+	{ "all that is in memory", 1010, 5, 5, "klmno" },
+	{ "some of it", 1012, 2, 2, "mn" },
+	{ "one byte before", 1009, 2, -EIO, NULL },
+	{ "one byte behind", 1010, 6, -EIO, NULL },
+	{ "far before", 0, 1, -EIO, NULL },
+	{ "far behind", 1900, 1, -EIO, NULL },
+	{ "behind what it is a part of", 2000, 1, 0, "" },
+};
+
+static void bytes_row(void **state)
+{
+	const struct bytes_case *c = *state;
+	CLEANUP(readerp) struct reader *reader = NULL;
+	char bytes[16];
+
+	assert_int_equal(
+		reader_of_bytes(&reader, strndup(alphabet + 10, 5), 5, 1010, 2000, NULL), 0);
+	assert_int_equal(reader->size, 2000);
+	assert_int_equal(reader_read(reader, bytes, c->len, c->offset, NULL), c->rc);
+	if (c->text)
+		assert_memory_equal(bytes, c->text, strlen(c->text));
+}
+
 static void a_ceiling_is_kept(void **state)
 {
 	CLEANUP(buf_release) struct buf text = { .max = 51 };
@@ -184,12 +214,13 @@ int main(void)
 		cmocka_unit_test(a_file_cut_short_is_a_fault),
 		cmocka_unit_test(streams_start_anywhere),
 	};
-	struct CMUnitTest
-		tests[ARRAY_SIZE(single) + ARRAY_SIZE(read_cases) + ARRAY_SIZE(section_cases)];
+	struct CMUnitTest tests[ARRAY_SIZE(single) + ARRAY_SIZE(read_cases) +
+				ARRAY_SIZE(section_cases) + ARRAY_SIZE(bytes_cases)];
 	size_t n = ARRAY_SIZE(single);
 
 	memcpy(tests, single, sizeof single);
 	ROWS(read_cases, read_row);
 	ROWS(section_cases, section_row);
+	ROWS(bytes_cases, bytes_row);
 	return cmocka_run_group_tests_name("reader", tests, NULL, NULL);
 }
