@@ -76,7 +76,7 @@ static int files_run(struct load *load)
 		layer = files->fresh_layer;
 	}
 	return store_layer_files(store, object->repository, &object->descriptor, layer,
-		&files->fresh_blob, &files->fresh_spool_fd, &load->progress, &load->cancel,
+		false, &files->fresh_blob, &files->fresh_spool_fd, &load->progress, &load->cancel,
 		&load->err);
 }
 

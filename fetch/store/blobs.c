@@ -144,15 +144,29 @@ int store_layer(struct store *store, const char *repository, const struct descri
 	return rc;
 }
 
+/* All that is wanted, or all but the blob; -ENOENT: less. */
+static int find_lacking_blob(
+	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	int rc = files_find(request, wanted, true, ret, err);
+	bool has_rest = !(wanted & WANT_SPOOL) || files_has(ret, CACHE_SPOOL);
+
+	return rc == -ENOENT && has_rest ? 0 : rc;
+}
+
 int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, struct reader **ret_blob, int *ret_spool_fd,
+	const struct layer *layer, bool may_lack_blob, struct reader **ret_blob, int *ret_spool_fd,
 	struct progress *progress, struct cancel *cancel, struct error *err)
 {
 	struct request request = make_request(store, repository, blob, progress, cancel);
 	CLEANUP(files_close) struct files files = FILES_NONE;
 	unsigned wanted = WANT_BLOB | (layer->needs_spool ? (unsigned)WANT_SPOOL : 0);
-	int rc = obtain(&request, wanted, &files, err);
+	int rc = -ENOENT;
 
+	if (may_lack_blob && has_ranges(store))
+		rc = find_lacking_blob(&request, wanted, &files, err);
+	if (rc == -ENOENT)
+		rc = obtain(&request, wanted, &files, err);
 	if (rc)
 		return listed(rc);
 	*ret_blob = TAKE(files.blob);

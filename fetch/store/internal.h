@@ -9,6 +9,7 @@
  *	obtain.c    what is there already; else one of us makes it (work.c)
  *	foreign.c   blobs that are elsewhere
  *	pass.c      one pass over the bytes: where they lie, or from the source
+ *	ranges.c    parts of a blob, without the rest
  *	landing.c   where new bytes land: the cache, else temporary files (uncached.c)
  *
  * Lock order: a cancel's lock, then store->lock.  No cancel_...() call is made
@@ -202,10 +203,17 @@ int pass_fetch(
 int check_limit(const struct request *request, uint64_t bytes, struct error *err);
 CLEANUP_POINTER(streamp, struct blob_stream, stream_free)
 
+/* ranges.c */
+bool has_ranges(const struct store *store);
+
 /* obtain.c */
 int store_find(struct store *store, enum cache_kind kind, const struct digest *digest,
 	uint64_t size, struct error *err);
 void store_drop(struct store *store, enum cache_kind kind, const struct digest *digest);
+/* Opens what is wanted and there.  -ENOENT: something is missing, or (may_ask false) the
+ * source would have to be asked whether we may have it. */
+int files_find(const struct request *request, unsigned wanted, bool may_ask, struct files *ret,
+	struct error *err);
 /* Opens what is wanted (and maybe more). */
 int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err);
 /* Was this file seen to hold this blob? */

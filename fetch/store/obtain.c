@@ -99,9 +99,7 @@ static int find_one(const struct request *request, enum cache_kind kind, struct 
 	return fd < 0 ? fd : files_put(ret, kind, fd, &why);
 }
 
-/* Opens what is wanted and there.  -ENOENT: something is missing, or (may_ask false) the
- * source would have to be asked whether we may have it. */
-static int find(const struct request *request, unsigned wanted, bool may_ask, struct files *ret,
+int files_find(const struct request *request, unsigned wanted, bool may_ask, struct files *ret,
 	struct error *err)
 {
 	struct store *store = request->store;
@@ -169,7 +167,7 @@ static int make(
 	int rc = -EEXIST;
 
 	for (int i = 0; rc == -EEXIST && i < COMPLETED_TRIES; i++) {
-		rc = find(request, WANT_BLOB, true, ret, err);
+		rc = files_find(request, WANT_BLOB, true, ret, err);
 		if (!rc && with_index)
 			rc = index_cached(request, ret, err);
 		if (rc != -ENOENT)
@@ -193,7 +191,7 @@ static bool has_all(const struct files *files, unsigned wanted)
 static int find_or_make(
 	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
 {
-	int rc = find(request, wanted, true, ret, err);
+	int rc = files_find(request, wanted, true, ret, err);
 
 	if (rc == -ENOENT)
 		rc = make(request, wanted, ret, err);
@@ -213,7 +211,7 @@ int obtain(const struct request *request, unsigned wanted, struct files *ret, st
 
 		rc = check_cancel(request->cancel, err);
 		if (!rc)
-			rc = find(request, wanted, false, ret, err);
+			rc = files_find(request, wanted, false, ret, err);
 		if (rc != -ENOENT)
 			break;
 		files_close(ret); /* no files are held while waiting */

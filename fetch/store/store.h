@@ -2,8 +2,8 @@
 /*
  * store -- a descriptor in, verified bytes out: joins one source and the cache.
  *
- * Everything it gives has been verified against its digest.  All calls block and
- * are made from job threads; any number at once.  Two calls for one blob: the second
+ * Everything it gives has been verified against its digest, store_range() excepted.  All calls
+ * block and are made from job threads; any number at once.  Two calls for one blob: the second
  * waits for the first's result (flock of the partial, or an in-process table).
  *
  * Rules it keeps: a document is fetched once and kept by digest; local blobs are never
@@ -96,10 +96,18 @@ int store_locate(struct store *store, const char *repository, const struct descr
 int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
 	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err);
 /* What layer_decode_span() needs: the blob (fetched again when it has been evicted) and
- * the spool (*ret_spool_fd -1 when not needed).  The caller unrefs and closes them. */
+ * the spool (*ret_spool_fd -1 when not needed).  The caller unrefs and closes them.  may_lack_blob:
+ * *ret_blob becomes NULL instead, where store_range() can be tried. */
 int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, struct reader **ret_blob, int *ret_spool_fd,
+	const struct layer *layer, bool may_lack_blob, struct reader **ret_blob, int *ret_spool_fd,
 	struct progress *progress, struct cancel *cancel, struct error *err);
+/* len bytes (not 0) at offset of a layer's blob, which has size bytes, by one request; they are kept
+ * nowhere.  *ret has the size of the blob, and these bytes at least.  NOT verified:
+ * layer_decode_span() does that.  -EOPNOTSUPP: no parts are to be had, the blob has to be fetched
+ * whole. */
+int store_range(struct store *store, const char *repository, const struct descriptor *blob,
+	uint64_t size, uint64_t offset, size_t len, struct reader **ret, struct progress *progress,
+	struct cancel *cancel, struct error *err);
 /* A span proved to be damaged: drops the cached blob, spool and index, so that the next call
  * makes them anew. */
 void store_layer_damaged(struct store *store, const struct layer *layer);

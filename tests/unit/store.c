@@ -92,7 +92,7 @@ struct fake {
 	_Atomic unsigned hangs; /* streams that hang until they are cancelled */
 	_Atomic unsigned hanging;
 	/* What it was asked. */
-	_Atomic unsigned opens, proves, manifests, lists, layers;
+	_Atomic unsigned opens, ranges, proves, manifests, lists, layers;
 	const char *layer_id; /* of the blob opened last */
 	_Atomic uint64_t sent;
 };
@@ -101,7 +101,7 @@ struct fake_stream {
 	struct blob_stream base;
 	struct fake *fake;
 	struct cancel *cancel;
-	size_t offset;
+	size_t offset, range_end; /* 0: no range */
 	bool is_corrupt, is_cut, hangs;
 };
 
@@ -115,7 +115,7 @@ static ssize_t stream_read(struct blob_stream *base, void *bytes, size_t len, st
 	struct fake_stream *stream = container_of(base, struct fake_stream, base);
 	struct fake *fake = stream->fake;
 	size_t size = fake->blob.size + fake->longer - fake->shorter;
-	size_t end = stream->is_cut ? fake->cut_at : size;
+	size_t end = stream->is_cut ? fake->cut_at : stream->range_end ? stream->range_end : size;
 	struct timespec moment = { .tv_nsec = 1000000 };
 
 	if (stream->hangs) {
@@ -170,7 +170,7 @@ static int fake_open_blob(struct source *source, const char *repository,
 	stream = calloc(1, sizeof *stream);
 	assert_non_null(stream);
 	*ret_offset = fake->ignores_offset ? 0 : offset;
-	*stream = (struct fake_stream){ { &stream_ops }, fake, cancel, *ret_offset,
+	*stream = (struct fake_stream){ { &stream_ops }, fake, cancel, *ret_offset, 0,
 		fake->corruptions > 0, fake->cuts > 0, false };
 	if (fake->hangs) {
 		fake->hangs--;
@@ -180,6 +180,24 @@ static int fake_open_blob(struct source *source, const char *repository,
 	fake->cuts -= stream->is_cut;
 	*ret = &stream->base;
 	return 0;
+}
+
+static int fake_open_range(struct source *source, const char *repository,
+	const struct descriptor *blob, uint64_t offset, uint64_t len, struct blob_stream **ret,
+	struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+	uint64_t start;
+	int rc;
+
+	fake->ranges++;
+	fake->opens--; /* counted apart */
+	if (fake->ignores_offset)
+		return error_set(err, EOPNOTSUPP, "no ranges");
+	rc = fake_open_blob(source, repository, blob, offset, ret, &start, cancel, err);
+	if (!rc)
+		container_of(*ret, struct fake_stream, base)->range_end = offset + len;
+	return rc;
 }
 
 static int fake_open_layer(struct source *source, const char *repository, const char *layer_id,
@@ -327,6 +345,7 @@ static const struct source_ops fake_ops = {
 	.resolve = fake_resolve,
 	.manifest = fake_manifest,
 	.open_blob = fake_open_blob,
+	.open_range = fake_open_range,
 	.open_reader = fake_open_reader,
 	.open_layer = fake_open_layer,
 	.referrers = fake_referrers,
@@ -364,6 +383,18 @@ static void set_bytes(struct bench *bench, char *bytes, size_t len, const char *
 	fake->bytes = bytes;
 	fake->blob = (struct descriptor){ .media_type = (char *)type, .size = len };
 	assert_int_equal(digest_of(&fake->blob.digest, DIGEST_SHA256, bytes, len, NULL), 0);
+}
+
+/* One zstd frame of more than a span: only a seekable copy can be entered. */
+static void set_packed(struct bench *bench)
+{
+	size_t len, packed_len;
+	CLEANUP(freep) char *tar = make_tar(SPAN_SIZE_MAX + MIB, &len);
+	char *packed = malloc(ZSTD_compressBound(len));
+
+	packed_len = ZSTD_compress(packed, ZSTD_compressBound(len), tar, len, 1);
+	assert_false(ZSTD_isError(packed_len));
+	set_bytes(bench, packed, packed_len, TAR_TYPE "+zstd");
 }
 
 /* A store over the same registry and cache, as after a remount. */
@@ -518,7 +549,7 @@ static int get_files(struct bench *bench)
 
 	assert_int_equal(store_layer(bench->store, "repo", &listed, &layer, NULL, NULL, NULL), 0);
 	rc = store_layer_files(
-		bench->store, "repo", &listed, layer, &blob, &spool_fd, NULL, NULL, NULL);
+		bench->store, "repo", &listed, layer, false, &blob, &spool_fd, NULL, NULL, NULL);
 	if (!rc) {
 		assert_blob(bench, blob);
 		assert_int_equal(spool_fd >= 0, layer->needs_spool);
@@ -1239,6 +1270,191 @@ static void an_evicted_blob_is_fetched_again(void **state)
 	assert_int_equal(bench->observer.counters.layers_indexed, 1);
 }
 
+/* --- ranges --- */
+
+/* All spans of the layer, each out of a range of its own; *ret_count: how many were fetched. */
+static int get_spans(struct bench *bench, uint32_t *ret_count)
+{
+	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
+	CLEANUP(readerp) struct reader *blob = NULL;
+	CLEANUP(closep) int spool_fd = -1;
+	const struct descriptor listed = as_listed(bench);
+	struct error err = { "" };
+	struct layer *layer;
+	int rc;
+
+	*ret_count = 0;
+	assert_int_equal(store_layer(bench->store, "repo", &listed, &layer, NULL, NULL, NULL), 0);
+	rc = store_layer_files(
+		bench->store, "repo", &listed, layer, true, &blob, &spool_fd, NULL, NULL, &err);
+	for (uint32_t i = 0; !rc && i < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i];
+		CLEANUP(readerp) struct reader *part = NULL;
+
+		if (!span->in_spool && !blob) {
+			(*ret_count)++;
+			rc = store_range(bench->store, "repo", &listed, layer->stored_size,
+				span->stored_offset, span->stored_len, &part, NULL, NULL, &err);
+		}
+		if (!rc)
+			rc = layer_decode_span(layer, i, part ? part : blob, spool_fd, plain, &err);
+	}
+	if (rc)
+		assert_true(*err.text);
+	layer_free(layer);
+	return rc;
+}
+
+static void an_evicted_blob_is_read_in_parts(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t count;
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(get_spans(bench, &count), 0);
+	assert_int_equal(count, 0); /* it is here */
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	bench->fake.sent = 0;
+	assert_int_equal(get_spans(bench, &count), 0);
+	assert_true(count >= 2);
+	assert_int_equal(bench->fake.ranges, count);
+	assert_int_equal(bench->fake.sent, bench->fake.blob.size); /* a plain tar, each byte once */
+	assert_int_equal(bench->fake.opens, 1);
+	assert_false(is_cached(bench, "blobs/sha256"));
+}
+
+/* What was fetched whole meanwhile is not fetched in parts. */
+static void parts_come_from_the_cache_when_they_can(void **state)
+{
+	struct bench *bench = *state;
+	CLEANUP(readerp) struct reader *part = NULL;
+	uint64_t size = bench->fake.blob.size;
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob, size, MIB, 10, &part,
+				 NULL, NULL, NULL),
+		0);
+	assert_blob(bench, part);
+	assert_int_equal(bench->fake.ranges, 0);
+}
+
+/* A range that was given is a proof, one that was refused is none. */
+static void a_range_proves_access(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t count;
+
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	bench->fake.identity = "somebody else";
+	remount(bench);
+	bench->fake.prove_rc = -EACCES;
+	assert_int_equal(get_layer(bench), -EACCES);
+	for (int i = 0; i < 2; i++) {
+		struct reader *part = NULL;
+
+		bench->fake.open_rc = i ? 0 : -EACCES;
+		assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob,
+					 bench->fake.blob.size, 0, 10, &part, NULL, NULL, NULL),
+			bench->fake.open_rc);
+		reader_unref(part);
+		assert_int_equal(get_layer(bench), bench->fake.open_rc);
+	}
+	assert_int_equal(get_spans(bench, &count), 0);
+}
+
+static void what_is_in_the_spool_needs_no_blob(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t count;
+
+	set_packed(bench);
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	assert_int_equal(get_spans(bench, &count), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(bench->fake.opens, 1);
+	bench->config.offline = true;
+	remount(bench);
+	assert_int_equal(get_spans(bench, &count), 0);
+	bench->config.offline = false;
+	remount(bench);
+	assert_int_equal(unlink(in_cache(bench, "spool/sha256")), 0);
+	assert_int_equal(get_spans(bench, &count), 0); /* with all that is needed to make it */
+	assert_int_equal(bench->fake.opens, 2);
+	assert_int_equal(bench->fake.ranges, 0);
+}
+
+static const struct range_case {
+	const char *name;
+	int open_rc, rc;
+	bool is_offline, ignores_offset;
+	uint64_t limit;
+	unsigned cuts;
+} range_cases[] = {
+	{ "a range that is not there", .open_rc = -ENOENT, .rc = -EIO },
+	{ "a range that is forbidden", .open_rc = -EACCES, .rc = -EACCES },
+	{ "a range that is too far behind", .open_rc = -ERANGE, .rc = -EOPNOTSUPP },
+	{ "a range of nobody who answers", .open_rc = -EHOSTUNREACH, .rc = -EHOSTUNREACH },
+	{ "a range where there are none", .ignores_offset = true, .rc = -EOPNOTSUPP },
+	{ "a range that is cut off", .cuts = 1, .rc = -EIO },
+	{ "a range while offline", .is_offline = true, .rc = -ENETUNREACH },
+	{ "a range of a blob over the limit", .limit = FILE_LEN, .rc = -EFBIG },
+};
+
+static void range_row(void **state)
+{
+	const struct range_case *c = *state;
+	struct error err = { "" };
+	struct reader *part = NULL;
+	struct bench *bench;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	assert_int_equal(get_layer(bench), 0);
+	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	bench->config.offline = c->is_offline;
+	bench->config.fetch_limit = c->limit;
+	remount(bench);
+	bench->fake.open_rc = c->open_rc;
+	bench->fake.ignores_offset = c->ignores_offset;
+	bench->fake.cuts = c->cuts;
+	bench->fake.cut_at = 2000;
+	assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob, bench->fake.blob.size,
+				 1000, 5000, &part, NULL, NULL, &err),
+		c->rc);
+	assert_true(*err.text);
+	assert_null(part);
+	assert_int_equal(bench->fake.ranges, !c->is_offline && !c->limit);
+	assert_int_equal(teardown(&made), 0);
+}
+
+static void *ask_range(void *context)
+{
+	struct asker *asker = context;
+	struct bench *bench = asker->bench;
+	struct reader *part = NULL;
+
+	asker->rc = store_range(bench->store, "repo", &bench->fake.blob, bench->fake.blob.size, 0,
+		10, &part, NULL, &asker->cancel, NULL);
+	reader_unref(part);
+	return NULL;
+}
+
+static void a_range_can_be_given_up(void **state)
+{
+	struct bench *bench = *state;
+	struct asker asker = { .bench = bench };
+
+	bench->fake.hangs = 1;
+	cancel_init(&asker.cancel);
+	assert_int_equal(pthread_create(&asker.thread, NULL, ask_range, &asker), 0);
+	wait_until_hanging(bench, 1);
+	cancel_set(&asker.cancel);
+	assert_int_equal(finish(&asker), -EINTR);
+}
+
 static void a_shown_layer_is_indexed_on_the_way(void **state)
 {
 	struct bench *bench = *state;
@@ -1346,17 +1562,11 @@ static void too_many_files_are_no_lack_of_space(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* One zstd frame of more than a span: only a seekable copy can be entered. */
 static void a_spool_comes_with_its_layer(void **state)
 {
 	struct bench *bench = *state;
-	size_t len, packed_len;
-	CLEANUP(freep) char *tar = make_tar(SPAN_SIZE_MAX + MIB, &len);
-	char *packed = malloc(ZSTD_compressBound(len));
 
-	packed_len = ZSTD_compress(packed, ZSTD_compressBound(len), tar, len, 1);
-	assert_false(ZSTD_isError(packed_len));
-	set_bytes(bench, packed, packed_len, TAR_TYPE "+zstd");
+	set_packed(bench);
 	assert_int_equal(get_files(bench), 0);
 	assert_true(is_cached(bench, "spool/sha256"));
 	assert_int_equal(unlink(in_cache(bench, "spool/sha256")), 0);
@@ -1909,6 +2119,11 @@ int main(void)
 		BENCHED(a_rotten_blob_is_fetched_afresh),
 		BENCHED(a_damaged_layer_is_made_anew),
 		BENCHED(an_evicted_blob_is_fetched_again),
+		BENCHED(an_evicted_blob_is_read_in_parts),
+		BENCHED(parts_come_from_the_cache_when_they_can),
+		BENCHED(a_range_proves_access),
+		BENCHED(what_is_in_the_spool_needs_no_blob),
+		BENCHED(a_range_can_be_given_up),
 		BENCHED(a_shown_layer_is_indexed_on_the_way),
 		BENCHED(another_blob_is_not_indexed),
 		BENCHED(without_a_cache_there_are_temporary_files),
@@ -1942,7 +2157,8 @@ int main(void)
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
 				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases) +
-				ARRAY_SIZE(unsized_cases) + ARRAY_SIZE(data_cases)];
+				ARRAY_SIZE(unsized_cases) + ARRAY_SIZE(data_cases) +
+				ARRAY_SIZE(range_cases)];
 	size_t n = ARRAY_SIZE(benched);
 
 	memcpy(tests, benched, sizeof benched);
@@ -1951,5 +2167,6 @@ int main(void)
 	ROWS(away_cases, away_row);
 	ROWS(unsized_cases, unsized_row);
 	ROWS(data_cases, data_row);
+	ROWS(range_cases, range_row);
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
