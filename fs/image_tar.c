@@ -480,8 +480,8 @@ static int read_part(void *context, const struct assembly *assembly, size_t part
 
 	if (assembly->parts[part].kind == PART_BLOB)
 		return read_blob(reading, assembly, part, offset, len, answer);
-	return layer_read(
-		reading->fs, assembly->parts[part].layer, offset, len, answer, reading->need);
+	return layer_read(reading->fs, assembly->parts[part].layer, offset, len,
+		layer_object_layer(assembly->parts[part].layer)->plain_size, answer, reading->need);
 }
 
 static int image_tar_read(

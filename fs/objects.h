@@ -138,9 +138,10 @@ bool layer_object_uses_xattr(struct layer_object *object, const char *name);
 
 /* Bytes of the plain stream of a layer that is there; the failure of one that cannot be decoded. */
 int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need);
-/* Adds len plain bytes at offset (inside plain_size). */
+/* Adds len plain bytes at offset.  They are part of something that ends at end, which is how far
+ * anything is fetched ahead; all inside plain_size. */
 int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size_t len,
-	struct answer *answer, struct need *need);
+	uint64_t end, struct answer *answer, struct need *need);
 
 /* --- stored blobs --- */
 

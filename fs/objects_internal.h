@@ -75,9 +75,10 @@ struct span_object {
 	uint32_t span;
 	char *plain;
 	size_t plain_len;
-	bool is_kept;    /* in spans_kept, else in spans_new; when READY */
-	bool is_reached; /* somebody read here; else it was decoded ahead */
-	uint32_t ahead;  /* so many spans behind it were wanted with it */
+	struct reader *stored; /* while it is decoded: what holds its bytes; NULL: the spool */
+	bool is_kept;          /* in spans_kept, else in spans_new; when READY */
+	bool is_reached;       /* somebody read here; else it was decoded ahead */
+	uint32_t ahead;        /* so many spans behind it were wanted with it */
 	struct span_object *prev, *next;
 	UT_hash_handle hh;
 };
@@ -96,15 +97,19 @@ struct layer_object {
 	char **xattr_names;  /* NULL-terminated; made at first need */
 	struct layer_files {
 		struct load load;
-		struct reader *blob;
+		struct reader *blob; /* NULL: not here, its parts are fetched as pieces */
 		int spool_fd;
 		struct reader *fresh_blob; /* run()'s result */
 		int fresh_spool_fd;        /* the same */
 		struct layer *fresh_layer; /* the same, after a damage */
 		unsigned readers;          /* span jobs that use the files right now */
 		uint64_t used_ms;
-		bool is_damaged;  /* a span was wrong: the next run starts from nothing */
-		bool was_damaged; /* and this is the second time: give up */
+		bool is_damaged;    /* a span was wrong: the next run starts from nothing */
+		bool was_damaged;   /* and this is the second time: give up */
+		uint64_t fetched;   /* stored bytes, in pieces */
+		bool needs_whole;   /* pieces are not to be had, or too dear */
+		bool was_refetched; /* a span out of a piece was wrong: once more, then is_damaged
+				     */
 	} files;
 	UT_hash_handle hh;
 };
@@ -145,6 +150,9 @@ struct objects {
 	struct span_object *spans_kept; /* least recently used first */
 	uint64_t span_bytes, span_new_bytes;
 	uint64_t span_ghosts[SPAN_GHOSTS]; /* keys; 0: none */
+	struct piece_object *pieces;
+	uint64_t piece_bytes;
+	unsigned piece_count;
 	struct blob_object *blobs;
 	struct changes_object *changes;
 	unsigned files_open, blobs_open;
@@ -158,6 +166,25 @@ void layers_free(struct fs *fs);
 void spans_free(struct objects *objects);
 /* Those of one layer, but for what is being decoded. */
 void spans_forget(struct objects *objects, const struct layer_object *layer);
+struct span_object *span_find(struct fs *fs, const struct layer_object *object, uint32_t number);
+
+/* objects_pieces.c.  The files are open; where they have the blob, there is nothing to do. */
+/* Must the blob be fetched whole to have this span? */
+bool pieces_are_no_use(struct fs *fs, const struct layer_object *object, uint32_t number);
+/* The stored bytes of a span: 0 when they are here, LOAD_PENDING, or the failure. */
+int piece_want(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
+	struct need *need);
+/* A reader is at this span and goes on to the last one: starts what it will want next. */
+void pieces_ahead(
+	struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last, pid_t asker);
+/* Borrowed; NULL: not here. */
+struct reader *piece_bytes(const struct layer_object *object, uint32_t number);
+/* Somebody decodes this span, and has a reference to its bytes. */
+void piece_decoded(struct layer_object *object, uint32_t number);
+/* These bytes were wrong. */
+void piece_forget(struct layer_object *object, uint32_t number);
+void pieces_free(struct layer_object *object); /* those that are not on their way */
+
 /* No span job uses them. */
 void layer_files_close(struct layer_object *object);
 

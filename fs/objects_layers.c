@@ -76,8 +76,8 @@ static int files_run(struct load *load)
 		layer = files->fresh_layer;
 	}
 	return store_layer_files(store, object->repository, &object->descriptor, layer,
-		false, &files->fresh_blob, &files->fresh_spool_fd, &load->progress, &load->cancel,
-		&load->err);
+		!files->needs_whole, &files->fresh_blob, &files->fresh_spool_fd, &load->progress,
+		&load->cancel, &load->err);
 }
 
 void layer_files_close(struct layer_object *object)
@@ -130,6 +130,8 @@ static void files_publish(struct load *load)
 	files->blob = TAKE(files->fresh_blob);
 	files->spool_fd = files->fresh_spool_fd;
 	files->used_ms = now_ms();
+	if (files->blob)
+		pieces_free(object);
 	if (files->is_damaged) {
 		files->is_damaged = false;
 		replace_layer(objects, object);
@@ -161,6 +163,7 @@ static const struct load_type files_types[] = {
 static void layer_object_free(struct layer_object *object)
 {
 	layer_files_close(object);
+	pieces_free(object);
 	layer_free(object->layer);
 	layer_free(object->files.fresh_layer);
 	for (size_t i = 0; i < object->retired_count; i++)

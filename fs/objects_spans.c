@@ -103,8 +103,7 @@ static void make_room(struct objects *objects, uint64_t room, const struct span_
 static int span_run(struct load *load)
 {
 	struct span_object *span = container_of(load, struct span_object, load);
-	struct layer_object *object = span->layer;
-	const struct layer *layer = object->layer;
+	const struct layer *layer = span->layer->layer;
 
 	free(span->plain);
 	span->plain_len = layer->spans[span->span].plain_len;
@@ -112,7 +111,7 @@ static int span_run(struct load *load)
 	if (!span->plain)
 		return error_set(&load->err, ENOMEM, "out of memory");
 	observer_count(load->fs->observer, spans_decoded, 1);
-	return layer_decode_span(layer, span->span, object->files.blob, object->files.spool_fd,
+	return layer_decode_span(layer, span->span, span->stored, span->layer->files.spool_fd,
 		span->plain, &load->err);
 }
 
@@ -120,15 +119,23 @@ static void span_settle(struct load *load)
 {
 	struct span_object *span = container_of(load, struct span_object, load);
 	struct layer_files *files = &span->layer->files;
+	bool is_of_piece = span->stored && span->stored != files->blob;
 
+	reader_unref(TAKE(span->stored));
 	files->readers--;
 	if (load->rc == 0)
-		files->was_damaged = false;
+		files->was_damaged = files->was_refetched = false;
 	if (load->rc != -EBADMSG)
 		return;
 	observer_count(load->fs->observer, verify_failures, 1);
 	log_line(load->fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", span->layer->key,
 		load->err.text);
+	if (is_of_piece && !files->was_refetched) {
+		files->was_refetched = true;
+		piece_forget(span->layer, span->span);
+		load->rc = -EINTR;
+		return;
+	}
 	if (files->was_damaged && !files->is_damaged)
 		return;
 	files->is_damaged = files->was_damaged = true;
@@ -156,8 +163,7 @@ static const struct load_type span_type = {
 	.pool = POOL_DECODE, .run = span_run, .settle = span_settle, .publish = span_publish
 };
 
-static struct span_object *span_find(
-	struct fs *fs, const struct layer_object *object, uint32_t number)
+struct span_object *span_find(struct fs *fs, const struct layer_object *object, uint32_t number)
 {
 	uint64_t key = (uint64_t)object->space << 32 | number;
 	struct span_object *span;
@@ -166,7 +172,30 @@ static struct span_object *span_find(
 	return span;
 }
 
-/* Starts decoding; the layer's files are open. */
+/* NULL: in the spool, or not here. */
+static struct reader *find_stored(const struct layer_object *object, uint32_t number)
+{
+	if (object->layer->spans[number].in_spool)
+		return NULL;
+	return object->files.blob ? object->files.blob : piece_bytes(object, number);
+}
+
+static void decode(struct span_object *span, pid_t asker)
+{
+	struct layer_object *object = span->layer;
+	struct reader *stored = find_stored(object, span->span);
+
+	span->stored = stored ? reader_ref(stored) : NULL;
+	load_start(&span->load, asker);
+	if (span->load.state == LOAD_RUNNING) {
+		object->files.readers++;
+		piece_decoded(object, span->span);
+	} else {
+		reader_unref(TAKE(span->stored));
+	}
+}
+
+/* Starts decoding; the layer's files are open, and the span's stored bytes are here. */
 static struct span_object *span_start(
 	struct fs *fs, struct layer_object *object, uint32_t number, pid_t asker)
 {
@@ -182,10 +211,8 @@ static struct span_object *span_start(
 		span->span = number;
 		HASH_ADD(hh, fs->objects->spans, key, sizeof span->key, span);
 	}
-	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY) {
-		load_start(&span->load, asker);
-		object->files.readers += span->load.state == LOAD_RUNNING;
-	}
+	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY)
+		decode(span, asker);
 	return span;
 }
 
@@ -205,8 +232,13 @@ static uint32_t find_ahead(struct fs *fs, const struct span_object *span)
 	return ahead < room ? ahead : (uint32_t)room;
 }
 
-/* A reader is at this span. */
-static void decode_ahead(struct fs *fs, struct span_object *span, pid_t asker)
+static bool has_stored(const struct layer_object *object, uint32_t number)
+{
+	return object->layer->spans[number].in_spool || find_stored(object, number);
+}
+
+/* A reader is at this span, and may go on to the last one. */
+static void go_ahead(struct fs *fs, struct span_object *span, uint32_t last, pid_t asker)
 {
 	struct layer_object *object = span->layer;
 	uint32_t left = object->layer->span_count - span->span - 1;
@@ -217,8 +249,9 @@ static void decode_ahead(struct fs *fs, struct span_object *span, pid_t asker)
 	span->ahead = find_ahead(fs, span);
 	if (object->files.load.state != LOAD_READY || object->files.is_damaged)
 		return;
+	pieces_ahead(fs, object, span->span, last, asker);
 	for (uint32_t i = 1; i <= span->ahead && i <= left; i++)
-		if (!span_find(fs, object, span->span + i))
+		if (!span_find(fs, object, span->span + i) && has_stored(object, span->span + i))
 			(void)span_start(fs, object, span->span + i, asker);
 }
 
@@ -235,26 +268,37 @@ static struct load *running_span(struct fs *fs, const struct layer_object *objec
 	return load;
 }
 
-/* Damaged files are closed when their last reader has ended, and fetched afresh. */
-static int wait_for_readers(struct fs *fs, struct layer_object *object, struct need *need)
+/* Files that will not do are closed when their last reader has ended, and opened afresh. */
+static int files_renew(struct fs *fs, struct layer_object *object, struct need *need)
 {
-	if (!object->files.is_damaged)
-		return 0;
 	need->load = object->files.readers ? running_span(fs, object) : NULL;
 	if (need->load)
 		return LOAD_PENDING;
 	layer_files_close(object);
-	return 0;
+	return load_want(&object->files.load, need);
 }
 
-static int span_decode(
-	struct fs *fs, struct layer_object *object, uint32_t number, struct need *need)
+/* What the decoder reads: the files, and the span's own bytes. */
+static int span_prepare(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
+	struct need *need)
+{
+	struct layer_files *files = &object->files;
+	int rc = files->is_damaged ? files_renew(fs, object, need) : load_want(&files->load, need);
+
+	if (rc)
+		return rc;
+	if (!pieces_are_no_use(fs, object, number))
+		return piece_want(fs, object, number, last, need);
+	files->needs_whole = true;
+	return files_renew(fs, object, need);
+}
+
+static int span_decode(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
+	struct need *need)
 {
 	struct span_object *span;
-	int rc = wait_for_readers(fs, object, need);
+	int rc = span_prepare(fs, object, number, last, need);
 
-	if (!rc)
-		rc = load_want(&object->files.load, need);
 	if (rc)
 		return rc;
 	object->files.used_ms = now_ms();
@@ -269,18 +313,18 @@ static int span_decode(
 	return LOAD_PENDING;
 }
 
-static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, const char **ret,
-	struct need *need)
+static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
+	const char **ret, struct need *need)
 {
 	struct span_object *span = span_find(fs, object, number);
 
 	if (!span || span->load.state != LOAD_READY)
-		return span_decode(fs, object, number, need);
+		return span_decode(fs, object, number, last, need);
 	if (span->is_kept) {
 		DL_DELETE(fs->objects->spans_kept, span);
 		DL_APPEND(fs->objects->spans_kept, span);
 	}
-	decode_ahead(fs, span, need->asker);
+	go_ahead(fs, span, last, need->asker);
 	*ret = span->plain;
 	return 0;
 }
@@ -297,12 +341,12 @@ int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct ne
 }
 
 int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size_t len,
-	struct answer *answer, struct need *need)
+	uint64_t end, struct answer *answer, struct need *need)
 {
 	const struct layer *layer = object->layer;
 	int rc = 0;
 
-	if (offset > layer->plain_size || len > layer->plain_size - offset)
+	if (offset > end || len > end - offset || end > layer->plain_size)
 		return error_set(
 			&need->err, EIO, "%s: content beyond the layer's end", object->key);
 	while (!rc && len) {
@@ -312,7 +356,7 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size
 		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
 		const char *plain = NULL;
 
-		rc = span_get(fs, object, number, &plain, need);
+		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &plain, need);
 		if (!rc)
 			rc = answer_add(answer, plain + skip, piece, &need->err);
 		offset += piece;

@@ -746,7 +746,8 @@ static int tree_read(struct fs *fs, struct layer_object *object, uint32_t entry,
 		}
 		at -= segments[i].offset;
 		rc = layer_read(fs, object, segments[i].data_offset + at,
-			clamp(segments[i].size, at, left), answer, need);
+			clamp(segments[i].size, at, left),
+			segments[i].data_offset + segments[i].size, answer, need);
 		i++;
 	}
 	return rc;
@@ -790,10 +791,11 @@ int space_read(
 	if (target.kind != SPACE_FILES)
 		return error_set(&need->err, EISDIR, "a directory");
 	if (target.number == IDENTITY_PLAIN) {
-		answer->len =
-			clamp(layer_object_layer(target.layer)->plain_size, offset, answer->len);
+		uint64_t size = layer_object_layer(target.layer)->plain_size;
+
+		answer->len = clamp(size, offset, answer->len);
 		return layer_read(fs, target.layer, offset + answer->done,
-			answer->len - answer->done, answer, need);
+			answer->len - answer->done, size, answer, need);
 	}
 	return tree_read(fs, target.layer, target.number, offset, answer, need);
 }

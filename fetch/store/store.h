@@ -101,8 +101,8 @@ int store_layer(struct store *store, const char *repository, const struct descri
 int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
 	const struct layer *layer, bool may_lack_blob, struct reader **ret_blob, int *ret_spool_fd,
 	struct progress *progress, struct cancel *cancel, struct error *err);
-/* len bytes (not 0) at offset of a layer's blob, which has size bytes, by one request; they are kept
- * nowhere.  *ret has the size of the blob, and these bytes at least.  NOT verified:
+/* len bytes (not 0) at offset of a layer's blob, which has size bytes, by one request; they are
+ * kept nowhere.  *ret has the size of the blob, and these bytes at least.  NOT verified:
  * layer_decode_span() does that.  -EOPNOTSUPP: no parts are to be had, the blob has to be fetched
  * whole. */
 int store_range(struct store *store, const char *repository, const struct descriptor *blob,
