@@ -356,14 +356,36 @@ static int find_local_root(struct fs *fs, struct place *place, const struct view
 	return fs->options->nocheck ? 0 : source->ops->probe(source, NULL, cancel, err);
 }
 
+/* The tag's own answer is probe enough.  When there is none, the repository tells what is amiss. */
+static int resolve_root(
+	struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
+{
+	struct source *source = store_source(fs->store);
+	struct descriptor descriptor = { 0 };
+	struct error why = { "" };
+	int rc = store_resolve_now(
+		fs->store, place->repository, place->tag, &descriptor, cancel, &why);
+
+	if (!rc) {
+		place->image = descriptor.digest;
+		descriptor_release(&descriptor);
+		return 0;
+	}
+	if (rc == -ENOENT || rc == -EACCES) {
+		int probed = source->ops->probe(source, place->repository, cancel, err);
+
+		if (probed)
+			return probed;
+	}
+	return error_set(err, -rc, "%s", why.text);
+}
+
 static int find_registry_root(struct fs *fs, struct place *place, const struct view **ret_view,
 	struct cancel *cancel, struct error *err)
 {
 	const struct options *options = fs->options;
 	const struct reference *reference = &options->reference;
 	struct source *source = store_source(fs->store);
-	struct descriptor descriptor = { 0 };
-	int rc;
 
 	place->repository = intern(fs, reference->repository);
 	place->tag = reference->tag ? intern(fs, reference->tag) : NULL;
@@ -373,15 +395,10 @@ static int find_registry_root(struct fs *fs, struct place *place, const struct v
 								   : image_view(fs);
 	if (options->nocheck || options->offline)
 		return 0;
-	rc = source->ops->probe(
+	if (place->tag && !digest_is_set(&place->image))
+		return resolve_root(fs, place, cancel, err);
+	return source->ops->probe(
 		source, reference->is_directory ? NULL : place->repository, cancel, err);
-	if (!rc && place->tag && !digest_is_set(&place->image)) {
-		rc = store_resolve(
-			fs->store, place->repository, place->tag, &descriptor, cancel, err);
-		place->image = descriptor.digest;
-		descriptor_release(&descriptor);
-	}
-	return rc;
 }
 
 /* --- the platform --- */

@@ -127,26 +127,31 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 
 /* --- tags --- */
 
-int store_resolve(struct store *store, const char *repository, const char *tag,
+int store_resolve_now(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err)
 {
 	struct source *source = store->source;
+	int rc = store->offline ? names_offline(repository, err)
+				: source->ops->resolve(source, repository, tag, ret, cancel, err);
+
+	if (rc || !is_remote(store))
+		return rc;
+	access_grant_names(store, repository);
+	if (store->cache) /* one that is not kept is asked for again */
+		(void)cache_ref_put(store->cache, store->host, repository, tag, ret, NULL);
+	return 0;
+}
+
+int store_resolve(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
 	struct error local = { "" }, why;
 	uint64_t age_s = 0;
 	int rc;
 
 	err = err ? err : &local;
-	rc = store->offline ? names_offline(repository, err)
-			    : source->ops->resolve(source, repository, tag, ret, cancel, err);
-	if (!is_remote(store))
-		return rc;
-	if (!rc) {
-		access_grant_names(store, repository);
-		if (store->cache) /* one that is not kept is asked for again */
-			(void)cache_ref_put(store->cache, store->host, repository, tag, ret, NULL);
-		return 0;
-	}
-	if (!names_may_fall_back(store, repository, rc) ||
+	rc = store_resolve_now(store, repository, tag, ret, cancel, err);
+	if (!rc || !is_remote(store) || !names_may_fall_back(store, repository, rc) ||
 		cache_ref_get(store->cache, store->host, repository, tag, ret, &age_s, &why))
 		return rc;
 	names_tell_fallback(store, tag, repository, err);

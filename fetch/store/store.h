@@ -53,6 +53,9 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 	struct cancel *cancel, struct error *err);
 int store_resolve(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
+/* The same, but what the cache says does not count. */
+int store_resolve_now(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err);
 
 /* Manifests whose subject is this one, as in source_ops.referrers and kept as names are; the
  * caller's: descriptors_free().  A source that knows of none has none. */

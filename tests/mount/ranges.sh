@@ -141,6 +141,23 @@ in_cache || fail "ranges for ever"
 bytes=$(layer_bytes)
 ((bytes >= stored && bytes <= stored * 21 / 10)) || fail "$bytes bytes of $stored for $pass passes"
 
+# From no mount to a file: the tag and a range; with nothing local but the index, the manifest, the config
+# and whether we may read the layer as well.
+unmount "$mnt"
+rm "$cache/blobs/sha256/${digest#*:}"
+reset_requests
+mount_imgfs "docker://$registry/app:gzip" "$mnt" rootfs
+assert_same_file "$mnt/last" "$work/content/last"
+assert_eq "$(requests)" 2 "requests for a mount and a file"
+unmount "$mnt"
+find "$cache" -mindepth 1 -maxdepth 1 ! -name index ! -name spool -exec rm -r {} +
+reset_requests
+mount_imgfs "docker://$registry/app:gzip" "$mnt" rootfs
+assert_same_file "$mnt/last" "$work/content/last"
+assert_eq "$(requests)" 5 "requests for a mount and a file, with nothing but the index"
+bytes=$(requests .bytes)
+((bytes <= 1500000)) || fail "$bytes bytes for a mount and a file"
+
 # ---- what is wrong ----------------------------------------------------------------------------
 
 # faulty DO [MORE]: rules for ranges of the layer.

@@ -1873,6 +1873,7 @@ static void ask_names(struct bench *bench, int rc)
 static void away_row(void **state)
 {
 	const struct away_case *c = *state;
+	struct descriptor resolved;
 	struct bench *bench;
 	void *made;
 
@@ -1885,6 +1886,8 @@ static void away_row(void **state)
 	bench->fake.names_rc = c->rc;
 	ask_names(bench, c->falls_back ? 0 : c->rc);
 	assert_int_equal(bench->fallbacks, c->falls_back ? 5 : 0);
+	assert_int_equal(
+		store_resolve_now(bench->store, "repo", "1", &resolved, NULL, NULL), c->rc);
 	bench->fake.identity = "you"; /* who never saw these names */
 	remount(bench);
 	ask_names(bench, c->rc);
@@ -1892,7 +1895,7 @@ static void away_row(void **state)
 	bench->config.offline = true;
 	remount(bench);
 	ask_names(bench, 0);
-	assert_int_equal(bench->fake.lists, 20);
+	assert_int_equal(bench->fake.lists, 21);
 	(void)teardown(&made);
 }
 
