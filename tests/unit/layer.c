@@ -498,15 +498,16 @@ static void put_bits(struct bits *bits, uint32_t value, unsigned count)
 		blob_add(bits->blob, &(uint8_t){ (uint8_t)bits->held }, 1);
 }
 
-/* RFC 1951, 3.2.6: one block of fixed codes that gives 1 + 258 n zeroes: literal 0 is
+/* RFC 1951, 3.2.6: one block of fixed codes that gives size zeroes, not none: literal 0 is
  * 00110000; length 258 is 11000101, distance 1 is 00000; the end is 0000000.  Codes come most
  * significant bit first. */
-static void add_zero_block(struct bits *bits, size_t n)
+static void add_zero_block(struct bits *bits, size_t size)
 {
 	put_bits(bits, 0, 1);
 	put_bits(bits, 1, 2);
-	put_bits(bits, 0x0c, 8);
-	while (n--)
+	for (size_t i = 0; i <= (size - 1) % 258; i++)
+		put_bits(bits, 0x0c, 8);
+	for (size_t i = 0; i < (size - 1) / 258; i++)
 		put_bits(bits, 0xa3, 13);
 	put_bits(bits, 0, 7);
 }
@@ -521,26 +522,93 @@ static void add_stored_block(struct bits *bits, const uint8_t *bytes, uint16_t l
 	blob_add(bits->blob, bytes, len);
 }
 
+static void add_member_header(struct blob *blob)
+{
+	static const uint8_t header[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
+
+	blob_add(blob, header, sizeof header);
+}
+
+static void add_member_trailer(struct blob *blob, const uint8_t *plain, size_t len)
+{
+	blob_add_le32(blob, (uint32_t)crc32_z(crc32(0, NULL, 0), plain, len));
+	blob_add_le32(blob, (uint32_t)len);
+}
+
+/* Blocks of so many zeroes each, and empty ones between.  Not every engine sees where these end, so
+ * spans may begin with the member alone. */
+static void gz_zero_blocks(struct blob *blob, struct blob *plain, size_t size, int count)
+{
+	struct bits bits = { blob, 0, 0 };
+
+	add_member_header(blob);
+	for (int i = 0; i < count; i++) {
+		add_zero_block(&bits, size);
+		add_stored_block(&bits, NULL, 0, i == count - 1);
+		add_zeroes(plain, size);
+	}
+	add_member_trailer(blob, plain->data, plain->len);
+}
+
+static void gz_short_of_span(struct blob *blob, struct blob *plain)
+{
+	gz_zero_blocks(blob, plain, SPAN_SIZE_MIN - 1, 5);
+}
+
+static void gz_exact_span(struct blob *blob, struct blob *plain)
+{
+	gz_zero_blocks(blob, plain, SPAN_SIZE_MIN, 5);
+}
+
+static void gz_over_span(struct blob *blob, struct blob *plain)
+{
+	gz_zero_blocks(blob, plain, SPAN_SIZE_MIN + 1, 5);
+}
+
+/* The buffer is full before the end of the block is seen. */
+static void gz_exact_buffer(struct blob *blob, struct blob *plain)
+{
+	gz_zero_blocks(blob, plain, SPAN_SIZE_MAX, 2);
+}
+
+/* Wherever a span starts in one of these, there are fewer bytes before it than a window has. */
+static void gz_short_members(struct blob *blob, struct blob *plain)
+{
+	enum { BLOCK = 4001, BLOCKS = 7, MEMBERS = 150 };
+
+	random_state = 6;
+	for (int member = 0; member < MEMBERS; member++) {
+		size_t begin = plain->len;
+		struct bits bits = { blob, 0, 0 };
+
+		add_member_header(blob);
+		for (int block = 0; block < BLOCKS; block++) {
+			member || block ? add_random(plain, BLOCK) : add_zeroes(plain, BLOCK);
+			add_stored_block(&bits, plain->data + plain->len - BLOCK, BLOCK,
+				block == BLOCKS - 1);
+		}
+		add_member_trailer(blob, plain->data + begin, plain->len - begin);
+	}
+}
+
 /* A block longer than a span may be, then blocks that are not, and the same again. */
 static void gz_long_block(struct blob *blob, struct blob *plain)
 {
-	static const uint8_t header[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
-	enum { ZEROES = 70000, STORED = 60000 };
+	enum { ZEROES = 18060001, STORED = 60000 };
 	struct bits bits = { blob, 0, 0 };
 
 	random_state = 5;
-	blob_add(blob, header, sizeof header);
+	add_member_header(blob);
 	for (int round = 0; round < 2; round++) {
 		add_zero_block(&bits, ZEROES);
-		add_zeroes(plain, 1 + 258 * (size_t)ZEROES);
+		add_zeroes(plain, ZEROES);
 		for (int i = 0; i < 40; i++) {
 			add_random(plain, STORED);
 			add_stored_block(&bits, plain->data + plain->len - STORED, STORED,
 				round == 1 && i == 39);
 		}
 	}
-	blob_add_le32(blob, (uint32_t)crc32_z(crc32(0, NULL, 0), plain->data, plain->len));
-	blob_add_le32(blob, (uint32_t)plain->len);
+	add_member_trailer(blob, plain->data, plain->len);
 }
 
 static void frames(struct blob *blob, struct blob *plain, size_t size, bool has_size)
@@ -757,6 +825,14 @@ static const struct good_case {
 	{ "gzip: zeroes after the last member", gz_padding, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
 	{ "gzip: empty blocks", gz_flushes, CODING_GZIP, BLOB, 0, SPAN_DEFLATE },
 	{ "gzip: blocks longer than a span", gz_long_block, CODING_GZIP, BOTH, 0, SPAN_DEFLATE },
+	{ "gzip: blocks a byte shorter than a span", gz_short_of_span, CODING_GZIP, BLOB, 0,
+		SPAN_GZIP },
+	{ "gzip: blocks as long as a span", gz_exact_span, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: blocks a byte longer than a span", gz_over_span, CODING_GZIP, BLOB, 0, SPAN_GZIP },
+	{ "gzip: blocks as long as the buffer", gz_exact_buffer, CODING_GZIP, SPOOL, 0,
+		SPAN_DEFLATE },
+	{ "gzip: members shorter than a window", gz_short_members, CODING_GZIP, BLOB, 0,
+		SPAN_GZIP },
 	{ "gzip: nothing", gz_nothing, CODING_GZIP, BLOB, 0, SPAN_GZIP },
 	{ "gzip: malformed tar", gz_bad_tar, CODING_GZIP, BLOB, -EIO, SPAN_DEFLATE },
 	{ "gzip: not a tar", gz_text, CODING_GZIP, BLOB, -EIO, SPAN_DEFLATE },
