@@ -289,6 +289,28 @@ static int do_read(struct fs *fs, struct request *request, struct need *need)
 	return rc;
 }
 
+/* Without it cp(1) and tar(1) read the holes of sparse files, all of them. */
+static int do_lseek(struct fs *fs, struct request *request, struct need *need)
+{
+	struct node *node = node_find(fs, request->ino);
+	uint64_t offset = (uint64_t)request->offset, found;
+	bool to_data = request->whence == SEEK_DATA;
+	int rc;
+
+	if (!to_data && request->whence != SEEK_HOLE)
+		return error_set(&need->err, EINVAL, "whence %d", request->whence);
+	if (node) {
+		struct tree_segment whole = { .size = node->content_len };
+
+		rc = segments_seek(&whole, 1, whole.size, offset, to_data, &found);
+	} else {
+		rc = space_seek(fs, request->ino, offset, to_data, &found, need);
+	}
+	if (!rc)
+		(void)fuse_reply_lseek(request->req, (off_t)found);
+	return rc;
+}
+
 /* --- extended attributes --- */
 
 static int reply_value(struct request *request, const struct buf *value, struct need *need)
@@ -371,6 +393,8 @@ static int run(struct fs *fs, struct request *request, struct need *need)
 		return do_readdir(fs, request, need);
 	case OP_read:
 		return do_read(fs, request, need);
+	case OP_lseek:
+		return do_lseek(fs, request, need);
 	case OP_getxattr:
 		return do_getxattr(fs, request, need);
 	case OP_listxattr:
@@ -396,6 +420,7 @@ static bool is_worth_a_line(int rc)
 	case -ERANGE:
 	case -EINTR:
 	case -EINVAL:
+	case -ENXIO:
 	case -ENAMETOOLONG:
 		return false;
 	default:
@@ -590,6 +615,15 @@ static void op_read(
 	start(req, &request);
 }
 
+static void op_lseek(
+	fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *info)
+{
+	struct request request = { .op = OP_lseek, .ino = ino, .offset = offset, .whence = whence };
+
+	(void)info;
+	start(req, &request);
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct request request = {
@@ -669,6 +703,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.readlink = op_readlink,
 	.open = op_open,
 	.read = op_read,
+	.lseek = op_lseek,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,

@@ -800,6 +800,49 @@ int space_read(
 	return tree_read(fs, target.layer, target.number, offset, answer, need);
 }
 
+int segments_seek(const struct tree_segment *segments, uint32_t count, uint64_t size,
+	uint64_t offset, bool to_data, uint64_t *ret)
+{
+	uint32_t i = find_segment(segments, count, offset);
+
+	if (offset >= size || (to_data && i == count))
+		return -ENXIO;
+	*ret = offset;
+	if (to_data && segments[i].offset > offset)
+		*ret = segments[i].offset;
+	for (; !to_data && i < count && segments[i].offset <= *ret; i++)
+		*ret = segments[i].offset + segments[i].size;
+	return 0;
+}
+
+int space_seek(struct fs *fs, fuse_ino_t id, uint64_t offset, bool to_data, uint64_t *ret,
+	struct need *need)
+{
+	struct tree_segment single = { 0 };
+	const struct tree_segment *segments = &single;
+	uint32_t count = 1;
+	struct target target;
+	uint64_t size;
+	int rc;
+
+	if (!find_target(fs, id, &target))
+		return no_entry(need);
+	if (target.kind == SPACE_FILES && target.number != IDENTITY_PLAIN) {
+		const struct tree *tree = &layer_object_layer(target.layer)->tree;
+
+		segments = tree_segments(tree, target.number, &single, &count);
+		size = tree_entry(tree, target.number)->size;
+	} else if (target.kind == SPACE_FILES) {
+		single.size = size = layer_object_layer(target.layer)->plain_size;
+	} else if (target.kind == SPACE_BLOBS) {
+		single.size = size = target.blob->descriptor.size;
+	} else {
+		return error_set(&need->err, EISDIR, "a directory");
+	}
+	rc = segments_seek(segments, count, size, offset, to_data, ret);
+	return rc ? error_set(&need->err, -rc, "%s", strerror(-rc)) : 0;
+}
+
 /* --- listings --- */
 
 /* How a child shows: as "name", or not at all. */

@@ -60,6 +60,13 @@ int space_readlink(struct fs *fs, fuse_ino_t id, const char **ret, struct need *
 /* The bytes at offset; lowers answer->len to what there is. */
 int space_read(
 	struct fs *fs, fuse_ino_t id, uint64_t offset, struct answer *answer, struct need *need);
+/* Where lseek(2) goes from offset in a file of size bytes, of which the segments are stored:
+ * to data, or to a hole.  -ENXIO: there is none any more. */
+int segments_seek(const struct tree_segment *segments, uint32_t count, uint64_t size,
+	uint64_t offset, bool to_data, uint64_t *ret);
+/* The same in a file of a space. */
+int space_seek(struct fs *fs, fuse_ino_t id, uint64_t offset, bool to_data, uint64_t *ret,
+	struct need *need);
 /* Calls fn for each child, with the entry a lookup would give, from behind the one that had this
  * place (0: from the first); stops at a return that is not 0, and gives it back. */
 typedef int space_list_fn(
