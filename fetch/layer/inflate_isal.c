@@ -2,20 +2,21 @@
 /*
  * inflate by ISA-L, about twice as fast as zlib.
  *
- * It cannot stop between blocks.  But a block's header that is not all there yet leaves it in
- * ISAL_BLOCK_HDR, with what came of the header in tmp_in_buffer: so when a place between
- * blocks is wanted, it is fed HUNT bytes at a time, less than most headers have.
+ * It stops at no block's end but that of the last one, which the flag bfinal of a block's header
+ * announces, and which it keeps in its state while it decodes the block.  So when a place between
+ * blocks is wanted, bfinal is set from outside, and put right when it has stopped:
  *
  *	... block | header of the next block
- *	----------+--------+
- *	          ^        ^ fed so far
+ *	----------+---------+
+ *	          ^         ^ fed so far
  *	          fed * 8 - tmp_in_size * 8 - read_in_length
  *
- * A stored block is fed up to its last byte.  Some places are passed unseen (between blocks
- * of fixed codes most are): the next will do.
+ * A call that begins before a block or in its header takes its flag from there, and so runs on
+ * past its end: the next will do.
  *
  * What was decoded and had no room waits in tmp_out_buffer, behind the last 32 KiB that
- * were given out: a place counts only when nothing waits.
+ * were given out: a place counts only when nothing waits.  At the end of a stream ISA-L does
+ * not put these 32 KiB there, as nothing is to follow: where it was made to stop, we do.
  *
  * Code sets that leave codes over are taken, which zlib refuses; a code of none that is met
  * is an error here, too.
@@ -25,8 +26,6 @@
 #include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <string.h>
-
-enum { HUNT = 64 };
 
 struct isal_inflate {
 	struct inflate base;
@@ -78,21 +77,53 @@ static int isal_enter(
 }
 
 /* How many of the bytes are to be fed at once. */
-static size_t portion(const struct inflate_state *z, size_t left, bool stop_at_blocks)
+static size_t portion(const struct inflate_state *z, size_t left)
 {
-	size_t most = stop_at_blocks ? HUNT : STORED_PIECE;
+	size_t most = STORED_PIECE;
 
-	if (z->block_state == ISAL_BLOCK_HDR) {
-		size_t room = sizeof z->tmp_in_buffer - (size_t)z->tmp_in_size;
-
-		most = most < room ? most : room;
-	}
-	if (z->block_state == ISAL_BLOCK_TYPE0 && stop_at_blocks) {
-		int32_t held = z->read_in_length / 8;
-
-		most = z->type0_block_len > held ? (size_t)(z->type0_block_len - held) : 0;
-	}
+	if (z->block_state == ISAL_BLOCK_HDR)
+		most = sizeof z->tmp_in_buffer - (size_t)z->tmp_in_size;
 	return left < most ? left : most;
+}
+
+static bool is_in_block(const struct inflate_state *z)
+{
+	return z->block_state == ISAL_BLOCK_CODED || z->block_state == ISAL_BLOCK_TYPE0;
+}
+
+/* What isal_inflate() does where a stream goes on.  It has just put len bytes below end. */
+static void keep_window(struct inflate_state *z, const uint8_t *end, size_t len)
+{
+	size_t processed = (size_t)z->tmp_out_processed;
+	size_t waiting = (size_t)z->tmp_out_valid - processed;
+
+	if (len >= SPAN_WINDOW) {
+		memmove(z->tmp_out_buffer + SPAN_WINDOW, z->tmp_out_buffer + processed, waiting);
+		memcpy(z->tmp_out_buffer, end - SPAN_WINDOW, SPAN_WINDOW);
+	} else if (processed > SPAN_WINDOW) {
+		memmove(z->tmp_out_buffer, z->tmp_out_buffer + processed - SPAN_WINDOW,
+			SPAN_WINDOW + waiting);
+	} else {
+		return;
+	}
+	z->tmp_out_processed = SPAN_WINDOW;
+	z->tmp_out_valid = (int32_t)(SPAN_WINDOW + waiting);
+}
+
+/* isal_inflate() up to the end of the block at hand. */
+static int inflate_block(struct inflate_state *z)
+{
+	uint32_t bfinal = z->bfinal, room = z->avail_out;
+	int rc;
+
+	z->bfinal = 1;
+	rc = isal_inflate(z);
+	z->bfinal = bfinal;
+	if (rc < 0 || bfinal || is_in_block(z))
+		return rc;
+	z->block_state = ISAL_BLOCK_NEW_HDR;
+	keep_window(z, z->next_out, room - z->avail_out);
+	return rc;
 }
 
 static bool is_between_blocks(struct isal_inflate *isal)
@@ -139,14 +170,14 @@ static int isal_step(struct inflate *base, struct bytes *in, uint8_t *out, size_
 {
 	struct isal_inflate *isal = isal_inflate_of(base);
 	struct inflate_state *z = &isal->z;
-	size_t given = portion(z, in->left, stop_at_blocks), taken;
+	size_t given = portion(z, in->left), taken;
 	int rc;
 
 	z->next_in = (uint8_t *)in->next;
 	z->avail_in = (uint32_t)given;
 	z->next_out = out;
 	z->avail_out = (uint32_t)room;
-	rc = isal_inflate(z);
+	rc = stop_at_blocks && is_in_block(z) ? inflate_block(z) : isal_inflate(z);
 	taken = given - z->avail_in;
 	in->next += taken;
 	in->left -= taken;

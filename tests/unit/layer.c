@@ -1670,6 +1670,73 @@ static void agrees_with_zlib(void **state)
 	}
 }
 
+/* The first bytes of a stream as a block of fixed codes, the others behind it. */
+static void add_fixed_blocks(struct blob *blob, const struct blob *plain, size_t first)
+{
+	z_stream z = { 0 };
+
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 9, Z_FIXED), Z_OK);
+	z.avail_out = 2 * SMALL_MAX;
+	z.next_out = blob_grow(blob, z.avail_out);
+	z.next_in = plain->data;
+	z.avail_in = (uInt)first;
+	assert_int_equal(deflate(&z, Z_BLOCK), Z_OK);
+	z.avail_in = (uInt)(plain->len - first);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	blob->len -= z.avail_out;
+	assert_int_equal(deflateEnd(&z), Z_OK);
+}
+
+/* Whoever asks inside a block stops at its end, whatever its codes, and has the window there. */
+static void stops_behind_a_block(size_t first)
+{
+	static uint8_t out[SMALL_MAX], window[SPAN_WINDOW];
+	size_t window_len = first < SPAN_WINDOW ? first : SPAN_WINDOW, half, len, left;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	struct gunzip gunzip;
+	struct bytes in;
+	struct error err;
+
+	random_state = 17;
+	add_text(&plain, 2000);
+	add_zeroes(&plain, first - 2000);
+	add_text(&plain, 2000);
+	add_fixed_blocks(&blob, &plain, first);
+	in = (struct bytes){ blob.data, 1 };
+	assert_int_equal(gunzip_init(&gunzip, 0, true, &err), 0);
+	assert_int_equal(gunzip_step(&gunzip, &in, out, 0, false, &len, &err), GUNZIP_MEMBER);
+	in.left = 30;
+	assert_int_equal(gunzip_step(&gunzip, &in, out, 0, false, &len, &err), GUNZIP_MORE);
+	assert_int_equal(gunzip_step(&gunzip, &in, out, SMALL_MAX, false, &len, &err), GUNZIP_MORE);
+	assert_int_equal(in.left, 0);
+	half = len;
+	in.left = blob.len - 31;
+	assert_int_equal(gunzip_step(&gunzip, &in, out + half, SMALL_MAX - half, true, &len, &err),
+		GUNZIP_BLOCK);
+	assert_int_equal(half + len, first);
+	assert_int_equal(gunzip.inflate->ops->window(gunzip.inflate, window), window_len);
+	assert_memory_equal(window, plain.data + first - window_len, window_len);
+	for (left = plain.len - first; left; left -= len) {
+		assert_true(gunzip_step(&gunzip, &in, out + plain.len - left, left, true, &len,
+				    &err) >= 0);
+		assert_true(len);
+	}
+	assert_memory_equal(out, plain.data, plain.len);
+	gunzip_release(&gunzip);
+}
+
+static void stops_behind_the_block(void **state)
+{
+	(void)state;
+	for (size_t i = 0; inflate_engines[i]; i++) {
+		inflate_choose(&inflate_engines[i]);
+		stops_behind_a_block(2500);  /* less than a window, */
+		stops_behind_a_block(42000); /* and more */
+	}
+	inflate_choose(inflate_engines);
+}
+
 /* Bytes that are no gzip but for the header: in bounds, and to an end. */
 static void survives_noise(void **state)
 {
@@ -1851,6 +1918,7 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(notices_a_damaged_index),
 	cmocka_unit_test(notices_a_cut_index),
 	cmocka_unit_test(refuses_another_blobs_index),
+	cmocka_unit_test(stops_behind_the_block),
 	cmocka_unit_test(survives_noise),
 	cmocka_unit_test(holds_the_tree),
 	cmocka_unit_test(holds_an_empty_tree),
