@@ -74,19 +74,23 @@ static int grow_buckets(struct tree_builder *builder)
 	return 0;
 }
 
+/* The child of that name, which is an offset. */
+static uint32_t child_at(const struct tree_builder *builder, uint32_t parent, uint32_t name)
+{
+	uint32_t i = builder->buckets[bucket_of(builder, parent, name)];
+
+	while (i != TREE_NONE &&
+		(builder->nodes[i].parent != parent || builder->nodes[i].name != name))
+		i = builder->nodes[i].bucket_next;
+	return i;
+}
+
 static uint32_t find_child(
 	const struct tree_builder *builder, uint32_t parent, const char *name, size_t len)
 {
 	uint32_t offset = strings_find(&builder->strings, name, len);
-	uint32_t i;
 
-	if (offset == TREE_NONE)
-		return TREE_NONE;
-	i = builder->buckets[bucket_of(builder, parent, offset)];
-	while (i != TREE_NONE &&
-		(builder->nodes[i].parent != parent || builder->nodes[i].name != offset))
-		i = builder->nodes[i].bucket_next;
-	return i;
+	return offset == TREE_NONE ? TREE_NONE : child_at(builder, parent, offset);
 }
 
 static int node_alloc(struct tree_builder *builder, uint32_t *ret)
@@ -117,16 +121,15 @@ static void node_release(struct tree_builder *builder, uint32_t number)
 }
 
 static int child_new(
-	struct tree_builder *builder, uint32_t parent, const char *name, size_t len, uint32_t *ret)
+	struct tree_builder *builder, uint32_t parent, uint32_t name, size_t len, uint32_t *ret)
 {
-	uint32_t bucket, offset;
 	struct node *node;
-	int rc;
+	uint32_t bucket;
+	int rc = 0;
 
 	if (builder->named_count >= TREE_ENTRIES_MAX)
 		return -EFBIG;
-	rc = strings_add(&builder->strings, STRINGS_TEXT, name, len, &offset);
-	if (!rc && builder->named_count >= builder->bucket_count)
+	if (builder->named_count >= builder->bucket_count)
 		rc = grow_buckets(builder);
 	if (!rc)
 		rc = node_alloc(builder, ret);
@@ -134,7 +137,7 @@ static int child_new(
 		return rc;
 	node = &builder->nodes[*ret];
 	*node = (struct node){
-		.name = offset,
+		.name = name,
 		.name_len = (uint16_t)len,
 		.kind = NODE_PLAIN,
 		.parent = parent,
@@ -142,7 +145,7 @@ static int child_new(
 		.number = TREE_NONE,
 	};
 	builder->nodes[parent].u.children.first = *ret;
-	bucket = bucket_of(builder, parent, offset);
+	bucket = bucket_of(builder, parent, name);
 	node->bucket_next = builder->buckets[bucket];
 	builder->buckets[bucket] = *ret;
 	builder->named_count++;
@@ -223,9 +226,14 @@ static void clear(struct tree_builder *builder, uint32_t number)
 static int take_name(struct tree_builder *builder, uint32_t parent, const char *name, size_t len,
 	bool wants_directory, uint32_t *ret)
 {
-	*ret = find_child(builder, parent, name, len);
+	uint32_t offset;
+	int rc = strings_add(&builder->strings, STRINGS_TEXT, name, len, &offset);
+
+	if (rc)
+		return rc;
+	*ret = child_at(builder, parent, offset);
 	if (*ret == TREE_NONE)
-		return child_new(builder, parent, name, len, ret);
+		return child_new(builder, parent, offset, len, ret);
 	if (wants_directory && is_directory(builder, *ret))
 		return 0;
 	clear(builder, *ret);

@@ -68,8 +68,10 @@ int path_clean(struct buf *ret, const char *path, size_t len)
 			pop(ret);
 		} else if (name_len > TREE_NAME_MAX) {
 			rc = -ENAMETOOLONG;
+		} else if (ret->len) { /* there was one before: its '/' comes along */
+			rc = buf_append(ret, name - 1, name_len + 1);
 		} else {
-			rc = path_push(ret, name, name_len);
+			rc = buf_append(ret, name, name_len);
 		}
 	}
 	return rc;
