@@ -25,7 +25,7 @@
 #include "fetch/cancel.h"
 
 void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_fn *spool,
-	void *spool_context, cutter_sink_fn *sink, void *sink_context)
+	void *spool_context)
 {
 	*cutter = (struct cutter){
 		.hashing = hashing,
@@ -35,8 +35,6 @@ void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_f
 		.spool = spool,
 		.spool_context = spool_context,
 		.spool_fd = -1,
-		.sink = sink,
-		.sink_context = sink_context,
 	};
 	buf_init(&cutter->windows, WINDOWS_MAX);
 }
@@ -205,19 +203,14 @@ static int cut(struct cutter *cutter, uint64_t stored_end, struct error *err)
 	return rc ? rc : change_buffer(cutter, number, err);
 }
 
-/* Passes on what belongs to the current span. */
-static int account(struct cutter *cutter, const void *bytes, size_t len, struct error *err)
+/* So many more bytes belong to the current span. */
+static int account(struct cutter *cutter, size_t len, struct error *err)
 {
-	int rc;
-
 	if (cancel_is_set(cutter->cancel))
 		return broken(cutter, error_set(err, EINTR, "cancelled"));
 	if (cutter->span.plain_offset + cutter->span.plain_len + len > INDEXER_PLAIN_MAX)
 		return error_set(
 			err, EFBIG, "more than %" PRIu64 " bytes uncompressed", INDEXER_PLAIN_MAX);
-	rc = cutter->sink(cutter->sink_context, bytes, len, err);
-	if (rc)
-		return broken(cutter, rc);
 	cutter->span.plain_len += (uint32_t)len;
 	return 0;
 }
@@ -233,12 +226,12 @@ uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room)
 int cutter_put(struct cutter *cutter, size_t n, struct error *err)
 {
 	size_t room;
-	uint8_t *bytes = cutter_room(cutter, &room);
 	int rc;
 
 	if (!n)
 		return 0;
-	rc = account(cutter, bytes, n, err);
+	(void)cutter_room(cutter, &room);
+	rc = account(cutter, n, err);
 	return !rc && n == room ? spool_buffer(cutter, err) : rc;
 }
 
@@ -247,7 +240,7 @@ int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct err
 	bool is_first = !cutter->span.plain_len;
 	int rc;
 
-	rc = account(cutter, bytes, len, err);
+	rc = account(cutter, len, err);
 	if (!rc)
 		(void)hashing_post(
 			cutter->hashing, is_first ? HASH_SPAN : HASH_SPAN_MORE, bytes, len);

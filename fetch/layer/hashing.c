@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The digests of a pass: of the stored bytes, and the chain of the plain ones.
+ * The digests of a pass: of the stored bytes, and the chain of the plain ones.  These then go to
+ * the sink, while the processor's cache has them.
  *
  * At first a job is done at once.  After hashing_start() it waits in a short queue for a thread
  * that does nothing else, while the pass goes on decoding.  Job number n is done when
@@ -24,6 +25,8 @@ struct hash_job {
 struct hashing {
 	struct hasher *stored; /* the worker's, like chain, while there are jobs */
 	struct chain *chain;
+	hashing_sink_fn *sink;
+	void *context;
 	int status; /* of the first job that failed; the worker's */
 	struct error why;
 
@@ -37,13 +40,16 @@ struct hashing {
 	bool is_closing;                /* under lock */
 };
 
-int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, struct error *err)
+int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_sink_fn *sink,
+	void *context, struct error *err)
 {
 	struct hashing *hashing = calloc(1, sizeof *hashing);
 	int rc = 0;
 
 	if (!hashing)
 		return error_set(err, ENOMEM, "index a layer: out of memory");
+	hashing->sink = sink;
+	hashing->context = context;
 	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
 	(void)pthread_cond_init(&hashing->changed, NULL);
 	hashing->chain = chain_new();
@@ -78,27 +84,31 @@ void hashing_free(struct hashing *hashing)
 	free(hashing);
 }
 
-static void run(struct hashing *hashing, const struct hash_job *job)
+static int take_plain(struct hashing *hashing, const struct hash_job *job)
 {
-	int rc = 0;
+	chain_update(hashing->chain, job->bytes, job->len);
+	return hashing->sink(hashing->context, job->bytes, job->len, &hashing->why);
+}
 
-	if (hashing->status)
-		return;
+static int run(struct hashing *hashing, const struct hash_job *job)
+{
 	switch (job->what) {
 	case HASH_STORED:
-		rc = hasher_update(hashing->stored, job->bytes, job->len, &hashing->why);
-		break;
+		return hasher_update(hashing->stored, job->bytes, job->len, &hashing->why);
 	case HASH_SPAN:
-		rc = chain_begin_span(hashing->chain);
-		if (rc)
-			(void)error_set(&hashing->why, -rc, "index a layer: out of memory");
-		chain_update(hashing->chain, job->bytes, job->len);
-		break;
+		if (chain_begin_span(hashing->chain))
+			return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+		return take_plain(hashing, job);
 	case HASH_SPAN_MORE:
-		chain_update(hashing->chain, job->bytes, job->len);
-		break;
+		return take_plain(hashing, job);
 	}
-	hashing->status = rc;
+	return 0;
+}
+
+static void run_unless_failed(struct hashing *hashing, const struct hash_job *job)
+{
+	if (!hashing->status)
+		hashing->status = run(hashing, job);
 }
 
 static void *work(void *context)
@@ -115,7 +125,7 @@ static void *work(void *context)
 		}
 		job = hashing->jobs[hashing->done % JOBS_MAX];
 		(void)pthread_mutex_unlock(&hashing->lock);
-		run(hashing, &job);
+		run_unless_failed(hashing, &job);
 		(void)pthread_mutex_lock(&hashing->lock);
 		hashing->done++;
 		(void)pthread_cond_signal(&hashing->changed);
@@ -143,7 +153,7 @@ uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *
 	struct hash_job job = { what, bytes, len };
 
 	if (!hashing->has_thread) {
-		run(hashing, &job);
+		run_unless_failed(hashing, &job);
 		return 0;
 	}
 	(void)pthread_mutex_lock(&hashing->lock);
@@ -165,13 +175,18 @@ void hashing_wait(struct hashing *hashing, uint64_t number)
 	(void)pthread_mutex_unlock(&hashing->lock);
 }
 
+void hashing_drain(struct hashing *hashing)
+{
+	hashing_wait(hashing, hashing->posted);
+}
+
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err)
 {
 	struct digest stored;
 	int rc;
 
-	hashing_wait(hashing, hashing->posted);
+	hashing_drain(hashing);
 	if (hashing->status)
 		return error_set(err, -hashing->status, "%s", hashing->why.text);
 	rc = hasher_final(hashing->stored, &stored, err);

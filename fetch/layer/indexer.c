@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pass in steps of STORED_PIECE bytes, however the bytes come, so that the index does not
- * depend on it: the blob's digest, then the codec, which pushes into the cutter, which pushes
- * the plain bytes on into sink() here.  From HASH_APART on the digests are another thread's
- * work; pieces and the cutter's buffers are used again when it is through with them.
+ * depend on it: the codec, which pushes into the cutter, and the blob's digest.  The plain bytes
+ * come back from hashing, into sink() here.  From HASH_APART on digests and sink are another
+ * thread's work; pieces and the cutter's buffers are used again when it is through with them.
  *
  *	undecided --first step--> decoding --bad data--> hashing only
  *
@@ -45,11 +45,12 @@ struct indexer {
 
 	struct hashing *hashing;
 	struct digest diff_id; /* as found */
+	int decode_status;     /* there is no plain stream, and why */
+
+	/* The sink's, so hashing's thread's; ours before the first job and after a drain. */
 	struct tar_parser *parser;
 	struct tree_builder *builder;
-
-	int decode_status; /* there is no plain stream, and why */
-	int tree_status;   /* there is no tree, and why */
+	int tree_status; /* there is no tree, and why */
 	char message[sizeof((struct layer *)0)->message];
 };
 
@@ -89,12 +90,13 @@ static void fail_tree(struct indexer *indexer, int rc, const char *text)
 
 static void fail_decode(struct indexer *indexer, int rc, const char *text)
 {
+	hashing_drain(indexer->hashing); /* the sink touches what is freed here */
 	fail_tree(indexer, rc, text);
 	indexer->decode_status = rc;
 	codec_free(TAKE(indexer->codec));
 }
 
-/* cutter_sink_fn: the plain bytes, in order. */
+/* hashing_sink_fn */
 static int sink(void *context, const void *bytes, size_t len, struct error *err)
 {
 	struct indexer *indexer = context;
@@ -124,10 +126,11 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 	if (digest)
 		indexer->digest = *digest;
 	indexer->size = size;
-	rc = hashing_new(&indexer->hashing, digest ? digest->algorithm : DIGEST_SHA256, err);
+	rc = hashing_new(
+		&indexer->hashing, digest ? digest->algorithm : DIGEST_SHA256, sink, indexer, err);
 	if (rc)
 		return rc;
-	cutter_init(&indexer->cutter, indexer->hashing, spool, context, sink, indexer);
+	cutter_init(&indexer->cutter, indexer->hashing, spool, context);
 	rc = tree_builder_new(&indexer->builder, err);
 	if (!rc)
 		rc = tar_parser_new(&indexer->parser, tree_builder_add, indexer->builder, err);

@@ -4,10 +4,10 @@
  *
  * The stored bytes are pushed in as they arrive; each is touched once in
  * memory: digest of the stored bytes, decode, sha256 of the plain ones, tar parser, tree
- * builder.  From 1 MiB on the digests are made by a thread of the indexer's own.  The coding is
- * found from the first bytes, whatever the descriptor says. Decoding goes on to the blob's end even
- * if the content proves to be malformed, so that the blob's digest is always known; then the index
- * records why there is no tree.
+ * builder.  From 1 MiB on a thread of the indexer's own does all of it but the decoding.  The
+ * coding is found from the first bytes, whatever the descriptor says. Decoding goes on to the
+ * blob's end even if the content proves to be malformed, so that the blob's digest is always known;
+ * then the index records why there is no tree.
  *
  * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 136 bytes per span, the
  * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and over

@@ -2,10 +2,10 @@
 /*
  * What the parts of fetch/layer share.
  *
- *	indexer -> codec -> cutter -> indexer (tar)
- *	   |                   |
+ *	indexer -> codec -> cutter --> hashing -> indexer (tar)
+ *	   |                   |          ^
  *	   |                   +--> spans, windows, spool
- *	   +--> hashing <------+
+ *	   +------------------------------+
  *
  * A codec turns stored bytes into plain ones inside the cutter's buffer and tells
  * it where a decoder could start afresh; the cutter makes spans of that.
@@ -155,7 +155,7 @@ struct digest chain_digest(const struct chain *chain);            /* of all so f
 /* Whether plain has the bytes of a span. */
 bool chain_proves(const struct layer *layer, uint32_t span, const void *plain);
 
-/* --- hashing.c: what is digested in a pass --- */
+/* --- hashing.c: what is digested in a pass, and then read --- */
 
 enum hash_what {
 	HASH_STORED,
@@ -163,16 +163,22 @@ enum hash_what {
 	HASH_SPAN_MORE, /* plain bytes that go on */
 };
 
+/* Gets all plain bytes, in order.  A failure is one of the pass. */
+typedef int hashing_sink_fn(void *context, const void *bytes, size_t len, struct error *err);
+
 struct hashing;
-int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, struct error *err);
+int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_sink_fn *sink,
+	void *context, struct error *err);
 /* No job runs any more. */
 void hashing_free(struct hashing *hashing);
-/* From here on another thread does it, if one can be had. */
+/* From here on another thread does it, if one can be had, and calls the sink. */
 void hashing_start(struct hashing *hashing);
 /* Jobs are done in their order.  The bytes have to stay until hashing_wait() for what this
  * returns is over. */
 uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len);
 void hashing_wait(struct hashing *hashing, uint64_t number);
+/* All jobs so far are done, and none runs. */
+void hashing_drain(struct hashing *hashing);
 /* All jobs are done; no more can follow.  A failure of one of them is told here. */
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err);
@@ -186,9 +192,6 @@ struct window {
 	uint32_t len;       /* compressed */
 	uint32_t plain_len; /* 1..SPAN_WINDOW */
 };
-
-/* Gets all plain bytes, in order. */
-typedef int cutter_sink_fn(void *context, const void *bytes, size_t len, struct error *err);
 
 struct cutter {
 	struct span span; /* the one that grows; plain_len counts its bytes */
@@ -212,14 +215,12 @@ struct cutter {
 	int spool_fd; /* borrowed; -1 while there was no need */
 	uint64_t spool_size;
 
-	cutter_sink_fn *sink;
-	void *sink_context;
 	struct cancel *cancel;
 	int broken; /* why the pass cannot go on */
 };
 
 void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_fn *spool,
-	void *spool_context, cutter_sink_fn *sink, void *sink_context);
+	void *spool_context);
 /* After hashing_free(). */
 void cutter_release(struct cutter *cutter);
 /* Keeps the bytes of the span in work: limit at most, a multiple of SPAN_SIZE_MIN. */
