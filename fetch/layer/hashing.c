@@ -7,14 +7,19 @@
  * that does nothing else, while the pass goes on decoding.  Job number n is done when
  * done >= n, so that a number tells when the job's bytes may be overwritten; 0 is: at once.
  *
- * One thread posts and waits, one works: they never both sleep, and one condition does.
+ * One thread posts and waits, one works.  The poster wakes the worker when there is enough to do,
+ * and before it waits itself; so they never both sleep, and one condition does.
  */
 #include "fetch/layer/internal.h"
 
 #include <pthread.h>
 #include <signal.h>
 
-enum { JOBS_MAX = 32 };
+enum {
+	JOBS_MAX = 32,
+	WAKE_BYTES = 256 << 10, /* so many are worth waking a thread for: waking it costs
+				 * about as much as hashing 64 KiB */
+};
 
 struct hash_job {
 	enum hash_what what;
@@ -37,6 +42,8 @@ struct hashing {
 	struct hash_job jobs[JOBS_MAX]; /* under lock */
 	uint64_t posted;                /* written under lock, by the poster alone */
 	uint64_t done;                  /* under lock */
+	uint64_t awaited;               /* under lock: the job that the poster sleeps for, or 0 */
+	size_t unannounced;             /* under lock: bytes posted since the worker was woken */
 	bool is_closing;                /* under lock */
 };
 
@@ -127,8 +134,8 @@ static void *work(void *context)
 		(void)pthread_mutex_unlock(&hashing->lock);
 		run_unless_failed(hashing, &job);
 		(void)pthread_mutex_lock(&hashing->lock);
-		hashing->done++;
-		(void)pthread_cond_signal(&hashing->changed);
+		if (++hashing->done == hashing->awaited)
+			(void)pthread_cond_signal(&hashing->changed);
 	}
 	(void)pthread_mutex_unlock(&hashing->lock);
 	return NULL;
@@ -148,6 +155,25 @@ void hashing_start(struct hashing *hashing)
 		(void)pthread_setname_np(hashing->thread, "imgfs-hash");
 }
 
+/* With the lock. */
+static void wake(struct hashing *hashing)
+{
+	hashing->unannounced = 0;
+	(void)pthread_cond_signal(&hashing->changed);
+}
+
+/* With the lock: until that job is done. */
+static void await(struct hashing *hashing, uint64_t number)
+{
+	if (hashing->done >= number)
+		return;
+	wake(hashing);
+	hashing->awaited = number;
+	while (hashing->done < number)
+		(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+	hashing->awaited = 0;
+}
+
 uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len)
 {
 	struct hash_job job = { what, bytes, len };
@@ -157,10 +183,12 @@ uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *
 		return 0;
 	}
 	(void)pthread_mutex_lock(&hashing->lock);
-	while (hashing->posted - hashing->done == JOBS_MAX)
-		(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+	if (hashing->posted >= JOBS_MAX)
+		await(hashing, hashing->posted - JOBS_MAX + 1);
 	hashing->jobs[hashing->posted++ % JOBS_MAX] = job;
-	(void)pthread_cond_signal(&hashing->changed);
+	hashing->unannounced += len;
+	if (hashing->unannounced >= WAKE_BYTES)
+		wake(hashing);
 	(void)pthread_mutex_unlock(&hashing->lock);
 	return hashing->posted;
 }
@@ -170,8 +198,7 @@ void hashing_wait(struct hashing *hashing, uint64_t number)
 	if (!number)
 		return;
 	(void)pthread_mutex_lock(&hashing->lock);
-	while (hashing->done < number)
-		(void)pthread_cond_wait(&hashing->changed, &hashing->lock);
+	await(hashing, number);
 	(void)pthread_mutex_unlock(&hashing->lock);
 }
 
