@@ -241,10 +241,10 @@ int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct err
 	int rc;
 
 	rc = account(cutter, len, err);
-	if (!rc)
-		(void)hashing_post(
-			cutter->hashing, is_first ? HASH_SPAN : HASH_SPAN_MORE, bytes, len);
-	return rc;
+	if (rc)
+		return broken(cutter, rc);
+	(void)hashing_post(cutter->hashing, is_first ? HASH_SPAN : HASH_SPAN_MORE, bytes, len);
+	return 0;
 }
 
 static int add_window(struct cutter *cutter, const void *plain, size_t plain_len, struct error *err)

@@ -28,7 +28,9 @@ struct hash_job {
 };
 
 struct hashing {
-	struct hasher *stored; /* the worker's, like chain, while there are jobs */
+	struct hasher *stored;           /* the worker's, like chain, while there are jobs */
+	enum digest_algorithm algorithm; /* of the stored bytes */
+	bool stored_is_plain;            /* and digested as such */
 	struct chain *chain;
 	hashing_sink_fn *sink;
 	void *context;
@@ -55,6 +57,7 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 
 	if (!hashing)
 		return error_set(err, ENOMEM, "index a layer: out of memory");
+	hashing->algorithm = algorithm;
 	hashing->sink = sink;
 	hashing->context = context;
 	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
@@ -116,6 +119,11 @@ static void run_unless_failed(struct hashing *hashing, const struct hash_job *jo
 {
 	if (!hashing->status)
 		hashing->status = run(hashing, job);
+}
+
+bool hashing_stored_is_plain(struct hashing *hashing)
+{
+	return hashing->stored_is_plain = hashing->algorithm == DIGEST_SHA256;
 }
 
 static void *work(void *context)
@@ -193,6 +201,11 @@ uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *
 	return hashing->posted;
 }
 
+uint64_t hashing_posted(const struct hashing *hashing)
+{
+	return hashing->posted;
+}
+
 void hashing_wait(struct hashing *hashing, uint64_t number)
 {
 	if (!number)
@@ -210,17 +223,19 @@ void hashing_drain(struct hashing *hashing)
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err)
 {
-	struct digest stored;
-	int rc;
+	struct digest plain, stored;
+	int rc = 0;
 
 	hashing_drain(hashing);
 	if (hashing->status)
 		return error_set(err, -hashing->status, "%s", hashing->why.text);
-	rc = hasher_final(hashing->stored, &stored, err);
+	plain = stored = chain_digest(hashing->chain);
+	if (!hashing->stored_is_plain)
+		rc = hasher_final(hashing->stored, &stored, err);
 	if (rc)
 		return rc;
 	*ret_stored = stored;
-	*ret_plain = chain_digest(hashing->chain);
+	*ret_plain = plain;
 	return 0;
 }
 

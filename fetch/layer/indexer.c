@@ -39,6 +39,7 @@ struct indexer {
 	unsigned current; /* the piece that is filled, */
 	size_t piece_len; /* so far */
 	bool is_decided;  /* the coding is known */
+	bool hashes_once; /* the plain bytes are the stored ones */
 	enum media_coding coding;
 	struct codec *codec; /* NULL while undecided, and when there is nothing to decode */
 	struct cutter cutter;
@@ -177,6 +178,8 @@ static int decide(struct indexer *indexer, struct bytes in, struct error *err)
 
 	indexer->is_decided = true;
 	indexer->coding = coding;
+	if (coding == CODING_PLAIN)
+		indexer->hashes_once = hashing_stored_is_plain(indexer->hashing);
 	if (codings[coding].open)
 		return codings[coding].open(&indexer->codec, &indexer->cutter, err);
 	fail_decode(indexer, codings[coding].status, codings[coding].message);
@@ -208,8 +211,10 @@ static int step(struct indexer *indexer, struct error *err)
 	if (!rc)
 		rc = decode(indexer, in, err);
 	indexer->piece_len = 0;
-	/* The last job with these bytes: the plain codec has posted others. */
-	piece->until = hashing_post(indexer->hashing, HASH_STORED, in.next, in.left);
+	if (!indexer->hashes_once)
+		(void)hashing_post(indexer->hashing, HASH_STORED, in.next, in.left);
+	/* The last job with these bytes: the plain codec has posted some. */
+	piece->until = hashing_posted(indexer->hashing);
 	if (piece->until)
 		indexer->current = (indexer->current + 1) % PIECES;
 	return rc;

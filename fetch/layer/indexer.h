@@ -12,7 +12,7 @@
  * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 136 bytes per span, the
  * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and over
  * 1 GiB of them is -EFBIG), zstd's window (128 MiB).  An expansion beyond INDEXER_PLAIN_MAX
- * is -EFBIG in the index's status, decoding stops there.
+ * is -EFBIG in the index's status, decoding stops there; of a plain blob that long, the pass fails.
  */
 #ifndef FETCH_LAYER_INDEXER_H
 #define FETCH_LAYER_INDEXER_H

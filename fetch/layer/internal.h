@@ -173,10 +173,14 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 void hashing_free(struct hashing *hashing);
 /* From here on another thread does it, if one can be had, and calls the sink. */
 void hashing_start(struct hashing *hashing);
+/* What is stored is the plain stream: true when one digest does for both, and nothing is to be
+ * posted as HASH_STORED. */
+bool hashing_stored_is_plain(struct hashing *hashing);
 /* Jobs are done in their order.  The bytes have to stay until hashing_wait() for what this
  * returns is over. */
 uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len);
 void hashing_wait(struct hashing *hashing, uint64_t number);
+uint64_t hashing_posted(const struct hashing *hashing); /* of the last job; 0: done at once */
 /* All jobs so far are done, and none runs. */
 void hashing_drain(struct hashing *hashing);
 /* All jobs are done; no more can follow.  A failure of one of them is told here. */
@@ -232,7 +236,8 @@ int cutter_spool(struct cutter *cutter, struct error *err);
 uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room);
 /* n bytes were put there. */
 int cutter_put(struct cutter *cutter, size_t n, struct error *err);
-/* The same for bytes that are nowhere kept; they stay as hashing_post() wants it. */
+/* The same for bytes that are nowhere kept; they stay as hashing_post() wants it.  What fails is
+ * the pass: of what is not taken here nothing would be digested. */
 int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err);
 
 /* A decoder could start here: start has stored_offset, start and bits.  All that came before

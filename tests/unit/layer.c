@@ -1235,27 +1235,46 @@ static int run(const struct blob *blob, const struct digest *digest, uint64_t si
 	return rc;
 }
 
+static void verifies(const struct blob *blob)
+{
+	struct digest good, bad, sha512 = { .algorithm = DIGEST_SHA512 }, bad512;
+
+	sha256(blob->data, blob->len, &good);
+	assert_int_equal(
+		EVP_Digest(blob->data, blob->len, sha512.bytes, NULL, EVP_sha512(), NULL), 1);
+	bad = good;
+	bad.bytes[31] ^= 1;
+	bad512 = sha512;
+	bad512.bytes[63] ^= 1;
+	assert_int_equal(run(blob, &good, blob->len), 0);
+	assert_int_equal(run(blob, &good, DESCRIPTOR_SIZE_UNKNOWN), 0);
+	assert_int_equal(run(blob, &sha512, blob->len), 0);
+	assert_int_equal(run(blob, &bad, blob->len), -EBADMSG);
+	assert_int_equal(run(blob, &bad, DESCRIPTOR_SIZE_UNKNOWN), -EBADMSG);
+	assert_int_equal(run(blob, &bad512, blob->len), -EBADMSG);
+	assert_int_equal(run(blob, &good, blob->len - 1), -EBADMSG);
+	assert_int_equal(run(blob, &good, blob->len + 1), -EBADMSG);
+	assert_int_equal(run(blob, &good, 0), -EBADMSG);
+}
+
 static void verifies_the_blob(void **state)
 {
 	CLEANUP(blob_release) struct blob blob = { 0 };
 	CLEANUP(blob_release) struct blob plain = { 0 };
-	struct digest good, bad, sha512 = { .algorithm = DIGEST_SHA512 };
 
 	(void)state;
 	gz_tiny_members(&blob, &plain);
-	sha256(blob.data, blob.len, &good);
-	assert_int_equal(
-		EVP_Digest(blob.data, blob.len, sha512.bytes, NULL, EVP_sha512(), NULL), 1);
-	bad = good;
-	bad.bytes[31] ^= 1;
-	assert_int_equal(run(&blob, &good, blob.len), 0);
-	assert_int_equal(run(&blob, &good, DESCRIPTOR_SIZE_UNKNOWN), 0);
-	assert_int_equal(run(&blob, &sha512, blob.len), 0);
-	assert_int_equal(run(&blob, &bad, blob.len), -EBADMSG);
-	assert_int_equal(run(&blob, &bad, DESCRIPTOR_SIZE_UNKNOWN), -EBADMSG);
-	assert_int_equal(run(&blob, &good, blob.len - 1), -EBADMSG);
-	assert_int_equal(run(&blob, &good, blob.len + 1), -EBADMSG);
-	assert_int_equal(run(&blob, &good, 0), -EBADMSG);
+	verifies(&blob);
+}
+
+/* Of a plain blob the diff_id is the digest, unless that is of another algorithm. */
+static void verifies_a_plain_blob(void **state)
+{
+	CLEANUP(blob_release) struct blob tar = { 0 };
+
+	(void)state;
+	make_tar(&tar, 4, 500 * KIB);
+	verifies(&tar);
 }
 
 static int no_spool(void *context, struct error *err)
@@ -1912,6 +1931,7 @@ static void agrees_with_other_readers(void **state)
 
 static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(verifies_the_blob),
+	cmocka_unit_test(verifies_a_plain_blob),
 	cmocka_unit_test(ends_without_a_spool),
 	cmocka_unit_test(finds_out_the_digest),
 	cmocka_unit_test(ends_when_cancelled),
