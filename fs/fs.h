@@ -77,7 +77,7 @@ struct request {
 	size_t size;
 	off_t offset;
 	struct answer answer; /* read: what was found so far */
-	int whence; /* lseek: SEEK_DATA or SEEK_HOLE */
+	int whence;           /* lseek: SEEK_DATA or SEEK_HOLE */
 	uint64_t fh;
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
