@@ -96,7 +96,7 @@ run_hooks() {
 		eval "${hooks[i]}"
 	done
 	if ((${#failures_after[@]} && rc == 0)); then
-		printf 'FAIL %s: %s\n' "$test_name" "${failures_after[@]}" >&2
+		printf '%s\n' "${failures_after[@]/#/FAIL $test_name: }" >&2
 		rc=1
 	fi
 	exit "$rc"
