@@ -29,7 +29,7 @@
 #define PIECES_MAX (UINT64_C(32) << 20) /* bytes in memory */
 
 enum {
-	PIECE_COUNT_MAX = 64,
+	PIECE_COUNT_MAX = 64, /* with more, those that failed are forgotten */
 	SPANS_AHEAD_MAX = 64, /* and in a run: spans may be short, stored */
 };
 
@@ -93,15 +93,27 @@ static void piece_free(struct objects *objects, struct piece_object *piece)
 	free(piece);
 }
 
+static bool is_surplus(const struct objects *objects, const struct piece_object *piece)
+{
+	switch (piece->load.state) {
+	case LOAD_RUNNING:
+		return false;
+	case LOAD_READY:
+		return objects->piece_bytes > PIECES_MAX;
+	case LOAD_IDLE:
+	case LOAD_FAILED:
+		break;
+	}
+	return objects->piece_count > PIECE_COUNT_MAX;
+}
+
 static void free_oldest(struct objects *objects, const struct piece_object *keep)
 {
 	struct piece_object *piece, *next;
 
 	DL_FOREACH_SAFE(objects->pieces, piece, next)
 	{
-		if (objects->piece_bytes <= PIECES_MAX && objects->piece_count <= PIECE_COUNT_MAX)
-			return;
-		if (piece != keep && piece->load.state != LOAD_RUNNING)
+		if (piece != keep && is_surplus(objects, piece))
 			piece_free(objects, piece);
 	}
 }
@@ -276,10 +288,14 @@ static uint64_t least(uint64_t a, uint64_t b)
 void pieces_ahead(
 	struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last, pid_t asker)
 {
-	uint32_t end = find_end(object, number, last), next = number;
-	uint64_t window = least(2 * measure_run(fs, object, number), AHEAD_MAX);
-	uint64_t ahead = skip_what_is_here(fs, object, &next, end);
+	uint32_t end, next = number;
+	uint64_t window, ahead;
 
+	if (object->files.blob)
+		return;
+	end = find_end(object, number, last);
+	window = least(2 * measure_run(fs, object, number), AHEAD_MAX);
+	ahead = skip_what_is_here(fs, object, &next, end);
 	while (next < end && (next == number || ahead <= window / 2) &&
 		!pieces_are_no_use(fs, object, next)) {
 		uint64_t room = window > ahead ? window - ahead : 0;
@@ -290,24 +306,24 @@ void pieces_ahead(
 	}
 }
 
+struct reader *piece_bytes(const struct layer_object *object, uint32_t number)
+{
+	const struct piece_object *piece = piece_find(object, number);
+
+	return piece && piece->load.state == LOAD_READY ? piece->bytes : NULL;
+}
+
 int piece_want(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
 	struct need *need)
 {
 	struct piece_object *piece;
 
 	if (object->files.blob || span_of(object, number)->in_spool ||
-		is_decoded(fs, object, number))
+		is_decoded(fs, object, number) || piece_bytes(object, number))
 		return 0;
 	pieces_ahead(fs, object, number, last, need->asker);
 	piece = piece_find(object, number);
 	return piece ? load_want(&piece->load, need) : no_memory(need);
-}
-
-struct reader *piece_bytes(const struct layer_object *object, uint32_t number)
-{
-	const struct piece_object *piece = piece_find(object, number);
-
-	return piece && piece->load.state == LOAD_READY ? piece->bytes : NULL;
 }
 
 void piece_decoded(struct layer_object *object, uint32_t number)

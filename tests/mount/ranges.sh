@@ -125,6 +125,22 @@ spans=$(counter "$mnt" .spans_decoded)
 repeated=$(requests ".paths[\"$path\"].repeated_bytes")
 ((repeated <= count * 1000)) || fail "$repeated bytes fetched twice"
 
+# A hundred readers all over it, at once.
+again
+python3 - "$root/big" "$work/content/big" <<'END'
+import concurrent.futures, os, sys
+content = open(sys.argv[2], "rb").read()
+file = os.open(sys.argv[1], os.O_RDONLY)
+os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+def is_right(n):
+    offset = n * 37 % 100 * (len(content) // 100)
+    return os.pread(file, 4096, offset) == content[offset:offset + 4096]
+with concurrent.futures.ThreadPoolExecutor(100) as pool:
+    assert all(pool.map(is_right, range(100)))
+END
+bytes=$(layer_bytes)
+((bytes <= stored * 3 / 2)) || fail "$bytes bytes of $stored for 100 readers"
+
 # Nothing is fetched ahead behind the end of what is read.
 again
 assert_same_file "$root/other" "$work/content/other"
