@@ -17,8 +17,8 @@
 
 enum {
 	JOBS_MAX = 32,
-	WAKE_BYTES = 256 << 10, /* so many are worth waking a thread for: waking it costs
-				 * about as much as hashing 64 KiB */
+	WAKE_BYTES = 256 << 10, /* so many are worth waking a thread for: that costs as much as
+				 * hashing 20 KiB or so */
 };
 
 struct hash_job {
