@@ -133,8 +133,8 @@ void layer_note_history(
 const char *layer_object_created_by(const struct layer_object *object);
 /* "unfetched", "indexing 61%", "indexed". */
 void layer_object_state(const struct layer_object *object, char *text, size_t len);
-/* Does any entry of the layer bear this attribute? */
-bool layer_object_uses_xattr(struct layer_object *object, const char *name);
+/* Does any entry of the layer bear this security. or system. attribute? */
+bool layer_object_uses_xattr(const struct layer_object *object, const char *name);
 
 /* Bytes of the plain stream of a layer that is there; the failure of one that cannot be decoded. */
 int layer_plain_size(const struct layer_object *object, uint64_t *ret, struct need *need);

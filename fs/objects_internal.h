@@ -94,7 +94,7 @@ struct layer_object {
 	struct layer **retired; /* indexes before a damage: merges still point into them */
 	size_t retired_count;
 	bool uses_any_xattr; /* more names than are kept */
-	char **xattr_names;  /* NULL-terminated; made at first need */
+	char **xattr_names;  /* NULL-terminated; of the layer's security. and system. ones */
 	struct layer_files {
 		struct load load;
 		struct reader *blob; /* NULL: not here, its parts are fetched as pieces */

@@ -10,14 +10,62 @@
 #include "fs/changes.h"
 #include "fs/spaces.h"
 
+/* --- names of attributes --- */
+
+static bool has_name(char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+/* Of the names that tools ask for on every file, layers use a handful, however many entries bear
+ * them; a hostile layer that uses more is taken to use all. */
+static void find_xattr_names(struct layer_object *object)
+{
+	const struct tree *tree = &object->layer->tree;
+	struct tree_xattr xattr;
+	size_t count = 0;
+	char **names = calloc(1, sizeof *names);
+
+	for (uint32_t entry = 0; names && entry < tree->entry_count; entry++) {
+		for (uint32_t k = 0;
+			tree_entry(tree, entry)->extra && tree_xattr(tree, entry, k, &xattr); k++) {
+			char **more, *copy;
+
+			if (strncmp(xattr.name, "security.", 9) &&
+				strncmp(xattr.name, "system.", 7))
+				continue;
+			if (has_name(names, xattr.name) || count == XATTR_NAMES_MAX)
+				continue;
+			more = realloc(names, (count + 2) * sizeof *names);
+			copy = strdup(xattr.name);
+			if (more)
+				names = more;
+			if (!more || !copy) {
+				free(copy);
+				continue;
+			}
+			names[count++] = copy;
+			names[count] = NULL;
+		}
+	}
+	object->uses_any_xattr = count == XATTR_NAMES_MAX;
+	object->xattr_names = names;
+}
+
 /* --- the index --- */
 
 static int layer_run(struct load *load)
 {
 	struct layer_object *object = container_of(load, struct layer_object, load);
+	int rc = store_layer(load->fs->store, object->repository, &object->descriptor,
+		&object->layer, &load->progress, &load->cancel, &load->err);
 
-	return store_layer(load->fs->store, object->repository, &object->descriptor, &object->layer,
-		&load->progress, &load->cancel, &load->err);
+	if (!rc)
+		find_xattr_names(object);
+	return rc;
 }
 
 static void describe_blob(const struct descriptor *blob, char *text, size_t len)
@@ -401,53 +449,8 @@ void layer_object_state(const struct layer_object *object, char *text, size_t le
 	(void)snprintf(text, len, "indexing %u%%", total ? (unsigned)(done * 100 / total) : 0);
 }
 
-static bool has_name(char *const *names, const char *name)
+bool layer_object_uses_xattr(const struct layer_object *object, const char *name)
 {
-	for (; names && *names; names++)
-		if (!strcmp(*names, name))
-			return true;
-	return false;
-}
-
-/* Of the names that tools ask for on every file, layers use a handful, however many entries bear
- * them; a hostile layer that uses more is taken to use all. */
-static void find_xattr_names(struct layer_object *object)
-{
-	const struct tree *tree = &object->layer->tree;
-	struct tree_xattr xattr;
-	size_t count = 0;
-	char **names = calloc(1, sizeof *names);
-
-	for (uint32_t entry = 0; names && entry < tree->entry_count; entry++) {
-		for (uint32_t k = 0;
-			tree_entry(tree, entry)->extra && tree_xattr(tree, entry, k, &xattr); k++) {
-			char **more, *copy;
-
-			if (strncmp(xattr.name, "security.", 9) &&
-				strncmp(xattr.name, "system.", 7))
-				continue;
-			if (has_name(names, xattr.name) || count == XATTR_NAMES_MAX)
-				continue;
-			more = realloc(names, (count + 2) * sizeof *names);
-			copy = strdup(xattr.name);
-			if (more)
-				names = more;
-			if (!more || !copy) {
-				free(copy);
-				continue;
-			}
-			names[count++] = copy;
-			names[count] = NULL;
-		}
-	}
-	object->uses_any_xattr = count == XATTR_NAMES_MAX;
-	object->xattr_names = names;
-}
-
-bool layer_object_uses_xattr(struct layer_object *object, const char *name)
-{
-	if (!object->xattr_names)
-		find_xattr_names(object);
 	return has_name(object->xattr_names, name) || object->uses_any_xattr;
 }
 

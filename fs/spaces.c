@@ -1035,7 +1035,7 @@ static int blob_attribute(struct fs *fs, const struct blob *blob, const char *na
 
 /* ls -l asks for some attributes on every entry; told once that they are not supported, it
  * stops.  Where a layer does use the name, the truth is that this file has none. */
-static int absent(struct layer_object *object, const char *name)
+static int absent(const struct layer_object *object, const char *name)
 {
 	if ((!strncmp(name, "security.", 9) || !strncmp(name, "system.", 7)) &&
 		!(object && layer_object_uses_xattr(object, name)))
