@@ -212,8 +212,8 @@ static int parse_entries(struct layout_index *idx, struct json_object *array, bo
 {
 	size_t count = array ? json_object_array_length(array) : 0;
 
-	if (count > INDEX_ENTRIES_MAX)
-		return error_set(err, EFBIG, "more than %d entries", INDEX_ENTRIES_MAX);
+	if (count > LAYOUT_ENTRIES_MAX)
+		return error_set(err, EFBIG, "more than %d entries", LAYOUT_ENTRIES_MAX);
 	idx->entries = calloc(count + 1, sizeof *idx->entries);
 	if (!idx->entries)
 		return error_set(err, ENOMEM, "out of memory");

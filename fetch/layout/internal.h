@@ -14,6 +14,12 @@
 
 struct observer;
 
+/* index.json names every tag of a layout: more than an index in a registry does. */
+enum {
+	LAYOUT_INDEX_MAX = 8 << 20, /* bytes */
+	LAYOUT_ENTRIES_MAX = 20000, /* as many as the JSON parser takes, with annotations */
+};
+
 /* One entry of index.json and the name it goes by. */
 struct layout_entry {
 	struct descriptor descriptor; /* media type, digest and size */

@@ -89,7 +89,7 @@ static int check_version(struct layout_source *layout, struct error *err)
 static int parse_index(struct layout_source *layout, bool plain_only, struct reader *file,
 	struct layout_index **ret, struct error *err)
 {
-	CLEANUP(buf_release) struct buf text = { .max = DOCUMENT_MAX };
+	CLEANUP(buf_release) struct buf text = { .max = LAYOUT_INDEX_MAX };
 	int rc = reader_append_to(file, &text, err);
 
 	if (!rc)

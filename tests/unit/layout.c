@@ -289,7 +289,7 @@ static void huge(const char *path)
 {
 	int fd = open(path, O_CREAT | O_WRONLY, 0600);
 
-	assert_int_equal(ftruncate(fd, DOCUMENT_MAX + 1), 0);
+	assert_int_equal(ftruncate(fd, 2 * DOCUMENT_MAX + 1), 0);
 	(void)close(fd);
 }
 
