@@ -16,13 +16,17 @@ char *answer_room(struct answer *answer, struct error *err)
 	return NULL;
 }
 
-int answer_add(struct answer *answer, const void *bytes, size_t len, struct error *err)
+int answer_add(struct answer *answer, const void *bytes, size_t len, _Atomic unsigned *pins,
+	struct error *err)
 {
 	char *room;
 
 	assert(len <= answer->len - answer->done);
 	if (len == answer->len) {
 		answer->borrowed = bytes;
+		answer->pins = pins;
+		if (pins)
+			atomic_fetch_add(pins, 1);
 		answer->done = len;
 		return 0;
 	}
@@ -51,8 +55,15 @@ const char *answer_bytes(const struct answer *answer)
 	return answer->borrowed ? answer->borrowed : answer->buf;
 }
 
+bool answer_can_stay(const struct answer *answer)
+{
+	return answer->buf || answer->pins;
+}
+
 void answer_release(struct answer *answer)
 {
+	if (answer->pins)
+		atomic_fetch_sub(answer->pins, 1);
 	free(answer->buf);
 	*answer = (struct answer){ 0 };
 }

@@ -10,20 +10,25 @@
 #ifndef FS_ANSWER_H
 #define FS_ANSWER_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "model/error.h"
 
 struct answer {
-	size_t len;           /* bytes wanted */
-	size_t done;          /* of them, found so far, from the first on */
-	const char *borrowed; /* where all of them are; good until the operation returns */
-	char *buf;            /* or else here; owned */
+	size_t len;             /* bytes wanted */
+	size_t done;            /* of them, found so far, from the first on */
+	const char *borrowed;   /* where all of them are */
+	_Atomic unsigned *pins; /* they stay there until answer_release(), or if this is NULL until
+				 * the operation returns */
+	char *buf;              /* or else all of them are here; owned */
 };
 
-/* Adds bytes, no more than are missing.  They stay where they are until the operation returns.
- * -ENOMEM. */
-int answer_add(struct answer *answer, const void *bytes, size_t len, struct error *err);
+/* Adds bytes, no more than are missing.  They stay where they are until the operation returns, or
+ * where pins is not NULL as long as it is not 0.  -ENOMEM. */
+int answer_add(struct answer *answer, const void *bytes, size_t len, _Atomic unsigned *pins,
+	struct error *err);
 /* The same for zeroes. */
 int answer_add_zeroes(struct answer *answer, size_t len, struct error *err);
 /* Where the bytes that are missing go: whoever puts some there adds them to done.  NULL: out of
@@ -31,6 +36,9 @@ int answer_add_zeroes(struct answer *answer, size_t len, struct error *err);
 char *answer_room(struct answer *answer, struct error *err);
 /* What was found. */
 const char *answer_bytes(const struct answer *answer);
+/* Is it good for longer than the operation? */
+bool answer_can_stay(const struct answer *answer);
+/* Any thread. */
 void answer_release(struct answer *answer);
 
 #endif

@@ -128,7 +128,8 @@ int assembly_read(const struct assembly *assembly, uint64_t offset, struct answe
 		size_t piece = part->length - skip < left ? (size_t)(part->length - skip) : left;
 
 		if (part->kind == PART_BYTES)
-			rc = answer_add(answer, assembly->bytes.data + part->at + skip, piece, err);
+			rc = answer_add(
+				answer, assembly->bytes.data + part->at + skip, piece, NULL, err);
 		else
 			rc = fn(context, assembly, i, skip, piece, answer);
 	}

@@ -99,7 +99,8 @@ struct fs {
 	struct cache *cache; /* may be NULL */
 	struct store *store;
 	struct pool *pools[POOL_COUNT];
-	unsigned cores; /* threads that decode */
+	struct pool *replies;
+	unsigned cores; /* threads that decode, and as many that send */
 	struct fuse_session *session;
 	int event_fd; /* wakes the loop */
 	pthread_mutex_t ended_lock;

@@ -23,6 +23,7 @@
 
 #include "fs/control.h"
 #include "fs/objects.h"
+#include "fs/replies.h"
 #include "model/cleanup.h"
 
 enum {
@@ -202,6 +203,7 @@ static void drain(struct fs *fs)
 		wake(fs, TAKE(load->waiters));
 	}
 	requests_run_ready(fs);
+	replies_stop(fs);
 }
 
 /* *spin_us: how long to look for, adapted to what happens. */

@@ -27,6 +27,7 @@
 #include "fs/index_command.h"
 #include "fs/objects.h"
 #include "fs/open.h"
+#include "fs/replies.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
@@ -148,7 +149,7 @@ static int start_pools(struct fs *fs, struct error *err)
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return replies_start(fs, err);
 }
 
 /* --- the mount --- */
@@ -281,6 +282,7 @@ static void fs_release(struct fs *fs)
 {
 	for (size_t i = 0; i < POOL_COUNT; i++)
 		pool_free(fs->pools[i]);
+	replies_stop(fs);
 	if (fs->event_fd >= 0)
 		loop_reap_last(fs);
 	flavours_free(fs);

@@ -75,6 +75,7 @@ struct span_object {
 	uint32_t span;
 	char *plain;
 	size_t plain_len;
+	_Atomic unsigned pins; /* answers that are being sent from here */
 	struct reader *stored; /* while it is decoded: what holds its bytes; NULL: the spool */
 	bool is_kept;          /* in spans_kept, else in spans_new; when READY */
 	bool is_reached;       /* somebody read here; else it was decoded ahead */

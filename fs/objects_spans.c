@@ -57,7 +57,8 @@ void spans_forget(struct objects *objects, const struct layer_object *layer)
 
 	HASH_ITER(hh, objects->spans, span, next)
 	{
-		if (span->layer == layer && span->load.state != LOAD_RUNNING)
+		if (span->layer == layer && span->load.state != LOAD_RUNNING &&
+			!atomic_load(&span->pins))
 			span_free(objects, span);
 	}
 }
@@ -72,16 +73,21 @@ void spans_free(struct objects *objects)
 	}
 }
 
+/* The first that may go: nobody is being sent anything from it, nor is it that one. */
+static struct span_object *first_free(struct span_object *span, const struct span_object *keep)
+{
+	while (span && (span == keep || atomic_load(&span->pins)))
+		span = span->next;
+	return span;
+}
+
 /* The next one to go, other than that one; NULL: there is none. */
 static struct span_object *victim(
 	const struct objects *objects, uint64_t room, const struct span_object *keep)
 {
-	struct span_object *new = objects->spans_new, *kept = objects->spans_kept;
+	struct span_object *new = first_free(objects->spans_new, keep);
+	struct span_object *kept = first_free(objects->spans_kept, keep);
 
-	if (new == keep) /* the last to come, and so alone */
-		new = NULL;
-	if (kept == keep)
-		kept = kept->next;
 	return new && (!kept || objects->span_new_bytes > room / NEW_SHARE) ? new : kept;
 }
 
@@ -314,7 +320,7 @@ static int span_decode(struct fs *fs, struct layer_object *object, uint32_t numb
 }
 
 static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
-	const char **ret, struct need *need)
+	struct span_object **ret, struct need *need)
 {
 	struct span_object *span = span_find(fs, object, number);
 
@@ -325,7 +331,7 @@ static int span_get(struct fs *fs, struct layer_object *object, uint32_t number,
 		DL_APPEND(fs->objects->spans_kept, span);
 	}
 	go_ahead(fs, span, last, need->asker);
-	*ret = span->plain;
+	*ret = span;
 	return 0;
 }
 
@@ -354,11 +360,12 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size
 		const struct span *span = &layer->spans[number];
 		size_t skip = (size_t)(offset - span->plain_offset);
 		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
-		const char *plain = NULL;
+		struct span_object *found = NULL;
 
-		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &plain, need);
+		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &found, need);
 		if (!rc)
-			rc = answer_add(answer, plain + skip, piece, &need->err);
+			rc = answer_add(
+				answer, found->plain + skip, piece, &found->pins, &need->err);
 		offset += piece;
 		len -= piece;
 	}

@@ -16,6 +16,7 @@
 #include <sys/statvfs.h>
 
 #include "fs/control.h"
+#include "fs/replies.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
@@ -283,9 +284,9 @@ static int do_read(struct fs *fs, struct request *request, struct need *need)
 	else if (answer->len && node->view->read)
 		rc = node->view->read(fs, node, offset, answer, need);
 	else if (answer->len)
-		rc = answer_add(answer, node->content + offset, answer->len, &need->err);
+		rc = answer_add(answer, node->content + offset, answer->len, NULL, &need->err);
 	if (!rc)
-		(void)fuse_reply_buf(request->req, answer_bytes(answer), answer->done);
+		reply_answer(fs, request->req, answer);
 	return rc;
 }
 

@@ -761,7 +761,7 @@ static int blob_content(
 	int rc;
 
 	if (blob->generated)
-		return answer_add(answer, blob->generated + offset, answer->len, &need->err);
+		return answer_add(answer, blob->generated + offset, answer->len, NULL, &need->err);
 	if (blob->is_manifest) {
 		rc = manifest_raw_get(
 			fs, blob->repository, &blob->descriptor.digest, &document, need);
@@ -771,7 +771,7 @@ static int blob_content(
 			return error_set(&need->err, EBADMSG,
 				"%s: %zu bytes, its descriptor says %" PRIu64, blob->key,
 				document->len, blob->descriptor.size);
-		return answer_add(answer, document->bytes + offset, answer->len, &need->err);
+		return answer_add(answer, document->bytes + offset, answer->len, NULL, &need->err);
 	}
 	rc = blob_get(fs, blob->repository, &blob->descriptor, &object, need);
 	return rc ? rc : blob_read(object, offset, answer->len, answer, need);

@@ -70,7 +70,7 @@ static int play(void *context, const struct assembly *assembly, size_t part, uin
 	(void)context;
 	assert_int_not_equal(asked->kind, PART_BYTES);
 	assert_true(len > 0 && offset + len <= asked->length);
-	return answer_add(answer, text + offset, len, NULL);
+	return answer_add(answer, text + offset, len, NULL, NULL);
 }
 
 static void reads(void **state)
