@@ -2,7 +2,8 @@
 """table -- the rows that we want to reach, what was measured for each, and the verdicts.
 
 A row has several checks: our figure, a peer's, and how many times the peer's ours may be at most.
-A row is met when every check is that had a peer; at least one must have had.
+A row is met when every check is that had a peer; at least one must have had.  Where a part of a peer
+stands in for all of it, a goal that is met is; one that is not says nothing.
 """
 import dataclasses
 
@@ -49,6 +50,7 @@ class Check:
     peer_name: str
     peer: object                # number, or Missing
     limit: float = None         # ours / peer at most; None: for information
+    is_bound: bool = False      # the peer is a part of what is meant, which takes that long at least
 
     @property
     def ratio(self):
@@ -64,7 +66,9 @@ class Check:
             return f"no peer here: {why}"
         if self.limit is None:
             return "not judged"
-        return "met" if self.ratio <= self.limit else "not met"
+        if self.ratio <= self.limit:
+            return "met"
+        return "no peer here: a part of it takes less" if self.is_bound else "not met"
 
     def cells(self):
         def shown(value):
