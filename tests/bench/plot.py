@@ -104,6 +104,15 @@ def thinned(values, most=200):
     return values[::step]
 
 
+def apart(points):
+    """Those that a logarithmic axis shows apart, and the last one."""
+    kept = points[:1]
+    for point in points[1:-1]:
+        if point[0] >= 1.02 * kept[-1][0]:
+            kept.append(point)
+    return kept + points[-1:]
+
+
 def latency(series):
     """{name: [seconds]} as the share of reads that were faster."""
     curves = {}
@@ -117,8 +126,8 @@ def latency(series):
 
 def arrivals(series):
     """{name: [(seconds, bytes)]} as what has come over the link so far."""
-    curves = {name: thinned([(max(seconds, 0.01), max(count, 1000) / 1e6) for seconds, count in points])
-              + [(max(points[-1][0], 0.01), max(points[-1][1], 1000) / 1e6)] for name, points in series.items()}
+    curves = {name: apart([(max(seconds, 0.01), max(count, 1000) / 1e6) for seconds, count in points])
+              for name, points in series.items()}
     return picture([panel("A cold start, 50 ms and 100 Mbit/s away", "seconds", "MB received",
                           curves, x_log=True, y_log=True)])
 
