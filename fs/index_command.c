@@ -19,7 +19,7 @@
 #include "model/cleanup.h"
 #include "model/descriptor.h"
 
-enum { PIECE = 256 << 10 };
+enum { PIECE = 64 << 10 };
 
 static const char usage[] =
 	"usage: imgfs index BLOB -o FILE\n"

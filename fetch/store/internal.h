@@ -27,7 +27,8 @@
 
 enum {
 	KINDS = 3,          /* of enum cache_kind */
-	PIECE = 256 << 10,  /* bytes between two looks at the cancel */
+	PIECE = 64 << 10,   /* bytes between two looks at the cancel; so few are still in the
+			     * processor's cache when they are used */
 	UNCACHED_MAX = 32,  /* digests whose temporary files are kept open */
 	PROOFS_MAX = 1024,  /* remembered in memory; the cache has them all */
 	SEEN_MAX = 1024,    /* files remembered as verified */
