@@ -47,6 +47,7 @@ class Counters:
         self.begin = asyncio.get_running_loop().time()
         self.values = {"connections": 0, "requests": 0, "blobs": 0, "ranges": 0, "up": 0, "down": 0}
         self.arrivals = [(0.0, 0)]
+        self.latest = 0.0
 
     def request(self, head):
         line, *fields = head.decode("latin-1").split("\r\n")
@@ -55,13 +56,14 @@ class Counters:
         self.values["ranges"] += any(field.lower().startswith("range:") for field in fields)
 
     def arrived(self, length):
-        seconds = asyncio.get_running_loop().time() - self.begin
+        self.latest = asyncio.get_running_loop().time() - self.begin
         self.values["down"] += length
-        if seconds - self.arrivals[-1][0] >= ARRIVAL_STEP:
-            self.arrivals.append((round(seconds, 3), self.values["down"]))
+        if self.latest - self.arrivals[-1][0] >= ARRIVAL_STEP:
+            self.arrivals.append((round(self.latest, 3), self.values["down"]))
 
     def json(self):
-        return json.dumps({**self.values, "arrivals": self.arrivals}).encode()
+        last = (round(self.latest, 3), self.values["down"])
+        return json.dumps({**self.values, "arrivals": [*self.arrivals, last]}).encode()
 
 
 class Relay:
