@@ -72,6 +72,18 @@ assert_fails() {
 
 assert_same_file() { cmp -- "$1" "$2" || fail "$1 and $2 differ"; }
 
+# read_at FILE EXPECTED OFFSET...: 4 KiB of FILE at each, without the kernel reading ahead, are those of EXPECTED.
+read_at() {
+	python3 - "$@" <<'END'
+import os, sys
+with open(sys.argv[1], "rb", buffering=0) as file, open(sys.argv[2], "rb") as expected:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+    for offset in map(int, sys.argv[3:]):
+        expected.seek(offset)
+        assert os.pread(file.fileno(), 4096, offset) == expected.read(4096), offset
+END
+}
+
 # exit_code COMMAND...: prints it, and keeps what was said in $work/stderr.
 exit_code() {
 	local rc=0

@@ -65,17 +65,6 @@ again() {
 	reset_requests
 }
 
-# read_at FILE OFFSET: 4 KiB, without the kernel reading ahead.
-read_at() { python3 "$work/read_at.py" "$root/$1" "$work/content/$1" "$2"; }
-cat >"$work/read_at.py" <<'END'
-import os, sys
-offset = int(sys.argv[3])
-with open(sys.argv[1], "rb", buffering=0) as file, open(sys.argv[2], "rb") as expected:
-    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-    expected.seek(offset)
-    assert os.pread(file.fileno(), 4096, offset) == expected.read(4096), offset
-END
-
 forget_pages() { dd if="$root/$1" iflag=nocache count=0 status=none; }
 
 use zstd
@@ -97,12 +86,12 @@ bytes=$(layer_bytes)
 ! in_cache || fail "the blob is back in the cache"
 
 again
-read_at big 47000000
+read_at "$root/big" "$work/content/big" 47000000
 assert_eq "$(layer_requests)" 1 "requests for 4 KiB"
 bytes=$(layer_bytes)
 ((bytes <= 1200000)) || fail "$bytes bytes for 4 KiB"
-read_at big 47004096
-read_at big 4096
+read_at "$root/big" "$work/content/big" 47004096
+read_at "$root/big" "$work/content/big" 4096
 assert_eq "$(layer_requests)" 2 "requests for 4 KiB nearby, and elsewhere"
 
 again

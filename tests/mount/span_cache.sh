@@ -23,15 +23,12 @@ file=$mnt/one/linux_amd64/rootfs/big
 
 # touch_at STEP MIB...: 4 KiB in the midst of each; another STEP reads other pages of them.
 touch_at() {
-	python3 - "$file" "$work/content" "$@" <<'END'
-import os, sys
-with open(sys.argv[1], "rb", buffering=0) as file, open(sys.argv[2], "rb") as expected:
-    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-    for mib in map(int, sys.argv[4:]):
-        offset = (mib << 20) + (512 << 10) + 4096 * int(sys.argv[3])
-        expected.seek(offset)
-        assert os.pread(file.fileno(), 4096, offset) == expected.read(4096), offset
-END
+	local step=$1 mib offsets=()
+	shift
+	for mib; do
+		offsets+=($(((mib << 20) + (512 << 10) + 4096 * step)))
+	done
+	read_at "$file" "$work/content" "${offsets[@]}"
 }
 decoded() { counter "$mnt" .spans_decoded; }
 
