@@ -89,7 +89,7 @@ def build_stargz(program):
     return program
 
 
-def description(data):
+def description(data, rounds):
     """Markdown: the machine, and the versions of what was compared."""
     with open("/proc/cpuinfo") as cpuinfo:
         model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read())
@@ -103,7 +103,7 @@ def description(data):
     return "\n".join([
         f"- {model[1] if model else os.uname().machine}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; "
         f"Linux {os.uname().release}; {system}",
-        f"- data on {text_of(['stat', '-f', '-c', '%T', data.path])}; scale `{data.scale}`",
+        f"- data on {text_of(['stat', '-f', '-c', '%T', data.path])}; scale `{data.scale}`; rounds: {rounds}",
         f"- imgfs at commit `{commit}`",
         f"- {versions.strip(', ')}",
     ])
