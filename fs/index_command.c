@@ -19,8 +19,6 @@
 #include "model/cleanup.h"
 #include "model/descriptor.h"
 
-enum { PIECE = 64 << 10 };
-
 static const char usage[] =
 	"usage: imgfs index BLOB -o FILE\n"
 	"       imgfs index --show FILE\n\n"
@@ -106,24 +104,26 @@ static int give_spool(void *context, struct error *err)
 
 static int feed_file(struct indexer *indexer, const char *path, struct error *err)
 {
-	CLEANUP(freep) char *piece = malloc(PIECE);
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int rc = 0;
 
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	if (!piece)
-		return error_set(err, ENOMEM, "out of memory");
 	while (!rc) {
-		ssize_t n = read(fd, piece, PIECE);
+		size_t room;
+		uint8_t *piece = indexer_room(indexer, &room, err);
+		ssize_t n;
 
+		if (!piece)
+			return -ENOMEM;
+		n = read(fd, piece, room);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return error_set(err, errno, "%s: %s", path, strerror(errno));
 		if (n == 0)
 			return 0;
-		rc = indexer_feed(indexer, piece, (size_t)n, err);
+		rc = indexer_put(indexer, (size_t)n, err);
 	}
 	return rc;
 }

@@ -25,7 +25,7 @@
 #define REF_HOST "archive"
 
 enum {
-	PIECE = 256 << 10, /* bytes between two looks at the cancel */
+	PIECE = 256 << 10, /* bytes per read */
 	STAMP_MAX = 160,   /* seven numbers */
 };
 
@@ -175,13 +175,17 @@ static int give_spool(void *context, struct error *err)
 
 static int feed(struct indexer *indexer, const struct archive_job *job, struct error *err)
 {
-	CLEANUP(freep) char *piece = malloc(PIECE);
 	uint64_t offset = 0;
-	ssize_t n;
-	int rc = piece ? 0 : error_set(err, ENOMEM, "out of memory");
+	int rc = 0;
 
-	while (!rc && (n = reader_read(job->archive, piece, PIECE, offset, err)) != 0) {
-		rc = n < 0 ? (int)n : indexer_feed(indexer, piece, (size_t)n, err);
+	while (!rc) {
+		size_t room;
+		uint8_t *bytes = indexer_room(indexer, &room, err);
+		ssize_t n = bytes ? reader_read(job->archive, bytes, room, offset, err) : -ENOMEM;
+
+		if (n <= 0)
+			return (int)n;
+		rc = indexer_put(indexer, (size_t)n, err);
 		offset += (uint64_t)n;
 		if (!rc && cancel_is_set(job->cancel))
 			rc = error_set(err, EINTR, "interrupted");

@@ -36,7 +36,6 @@ void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_f
 		.spool_context = spool_context,
 		.spool_fd = -1,
 	};
-	buf_init(&cutter->windows, WINDOWS_MAX);
 }
 
 void cutter_release(struct cutter *cutter)
@@ -44,8 +43,8 @@ void cutter_release(struct cutter *cutter)
 	free(cutter->buffer);
 	free(cutter->other);
 	free(cutter->spans);
-	buf_release(&cutter->windows);
-	free(cutter->window_table);
+	for (size_t i = 0; i < ARRAY_SIZE(cutter->window_slots); i++)
+		free(cutter->window_slots[i].bytes);
 	(void)ZSTD_freeCCtx(cutter->compressor);
 	free(cutter->scratch);
 }
@@ -249,28 +248,16 @@ int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct err
 
 static int add_window(struct cutter *cutter, const void *plain, size_t plain_len, struct error *err)
 {
-	struct window *table = table_grow(cutter->window_table, sizeof *table, cutter->window_count,
-		&cutter->window_capacity);
-	size_t len;
-	int rc;
+	struct window_slot *slot =
+		&cutter->window_slots[cutter->window_count % ARRAY_SIZE(cutter->window_slots)];
 
-	if (!table)
+	if (!slot->bytes)
+		slot->bytes = malloc(SPAN_WINDOW);
+	if (!slot->bytes)
 		return out_of_memory(cutter, err);
-	cutter->window_table = table;
-	len = ZSTD_compressCCtx(cutter->compressor, cutter->scratch,
-		ZSTD_compressBound(SPAN_SIZE_MIN), plain, plain_len, COMPRESSION_LEVEL);
-	if (ZSTD_isError(len))
-		return broken(cutter, zstd_error(len, err));
-	table[cutter->window_count] = (struct window){
-		.offset = cutter->windows.len,
-		.len = (uint32_t)len,
-		.plain_len = (uint32_t)plain_len,
-	};
-	rc = buf_append(&cutter->windows, cutter->scratch, len);
-	if (rc == -EFBIG)
-		return error_set(err, EFBIG, "too long to be indexed");
-	if (rc)
-		return out_of_memory(cutter, err);
+	hashing_wait(cutter->hashing, slot->until);
+	memcpy(slot->bytes, plain, plain_len);
+	slot->until = hashing_post(cutter->hashing, HASH_WINDOW, slot->bytes, plain_len);
 	cutter->span.window = cutter->window_count++;
 	return 0;
 }
@@ -278,7 +265,7 @@ static int add_window(struct cutter *cutter, const void *plain, size_t plain_len
 /* The longer the layer, the longer its spans: the windows stay in bounds. */
 static void adapt_span_min(struct cutter *cutter)
 {
-	size_t doublings = cutter->windows.len / WINDOWS_STEP;
+	uint32_t doublings = cutter->window_count / WINDOWS_STEP;
 
 	if (doublings > SPAN_SIZE_DOUBLINGS)
 		doublings = SPAN_SIZE_DOUBLINGS;
@@ -292,6 +279,8 @@ int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t st
 	int rc;
 
 	if (span->plain_len && !span->in_spool && span->plain_len < cutter->span_min)
+		return 0;
+	if (window_len && cutter->window_count == WINDOWS_MAX)
 		return 0;
 	if (span->plain_len) {
 		rc = cut(cutter, stored_end, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The digests of a pass: of the stored bytes, and the chain of the plain ones.  These then go to
- * the sink, while the processor's cache has them.
+ * the sink, while the processor's cache has them.  Windows are compressed here, too.
  *
  * At first a job is done at once.  After hashing_start() it waits in a short queue for a thread
  * that does nothing else, while the pass goes on decoding.  Job number n is done when
@@ -32,6 +32,7 @@ struct hashing {
 	enum digest_algorithm algorithm; /* of the stored bytes */
 	bool stored_is_plain;            /* and digested as such */
 	struct chain *chain;
+	struct windows *windows;
 	hashing_sink_fn *sink;
 	void *context;
 	int status; /* of the first job that failed; the worker's */
@@ -63,7 +64,8 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
 	(void)pthread_cond_init(&hashing->changed, NULL);
 	hashing->chain = chain_new();
-	if (!hashing->chain)
+	hashing->windows = windows_new();
+	if (!hashing->chain || !hashing->windows)
 		rc = error_set(err, ENOMEM, "index a layer: out of memory");
 	if (!rc)
 		rc = hasher_new(&hashing->stored, algorithm, err);
@@ -91,6 +93,7 @@ void hashing_free(struct hashing *hashing)
 	(void)pthread_mutex_destroy(&hashing->lock);
 	hasher_free(hashing->stored);
 	chain_free(hashing->chain);
+	windows_free(hashing->windows);
 	free(hashing);
 }
 
@@ -111,6 +114,8 @@ static int run(struct hashing *hashing, const struct hash_job *job)
 		return take_plain(hashing, job);
 	case HASH_SPAN_MORE:
 		return take_plain(hashing, job);
+	case HASH_WINDOW:
+		return windows_add(hashing->windows, job->bytes, job->len, &hashing->why);
 	}
 	return 0;
 }
@@ -239,7 +244,8 @@ int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct di
 	return 0;
 }
 
-const struct span_state *hashing_states(const struct hashing *hashing)
+void hashing_describe(const struct hashing *hashing, struct index_parts *parts)
 {
-	return chain_states(hashing->chain);
+	parts->states = chain_states(hashing->chain);
+	windows_describe(hashing->windows, parts);
 }

@@ -220,41 +220,30 @@ static int step(struct indexer *indexer, struct error *err)
 	return rc;
 }
 
-/* The piece that is to be filled, free to be. */
-static uint8_t *piece_bytes(struct indexer *indexer)
+uint8_t *indexer_room(struct indexer *indexer, size_t *ret_len, struct error *err)
 {
 	struct piece *piece = &indexer->pieces[indexer->current];
 
 	if (!piece->bytes)
 		piece->bytes = malloc(STORED_PIECE);
+	if (!piece->bytes) {
+		(void)error_set(err, ENOMEM, "index a layer: out of memory");
+		return NULL;
+	}
 	hashing_wait(indexer->hashing, piece->until);
 	piece->until = 0;
-	return piece->bytes;
+	*ret_len = STORED_PIECE - indexer->piece_len;
+	return piece->bytes + indexer->piece_len;
 }
 
-int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct error *err)
+int indexer_put(struct indexer *indexer, size_t n, struct error *err)
 {
-	const uint8_t *next = bytes;
-	int rc = 0;
-
-	if (indexer->size != DESCRIPTOR_SIZE_UNKNOWN && len > indexer->size - indexer->fed)
+	if (indexer->size != DESCRIPTOR_SIZE_UNKNOWN && n > indexer->size - indexer->fed)
 		return error_set(err, EBADMSG, "more than the %" PRIu64 " bytes it should have",
 			indexer->size);
-	indexer->fed += len;
-	while (!rc && len) {
-		size_t room = STORED_PIECE - indexer->piece_len, n = len < room ? len : room;
-		uint8_t *piece = piece_bytes(indexer);
-
-		if (!piece)
-			return error_set(err, ENOMEM, "index a layer: out of memory");
-		memcpy(piece + indexer->piece_len, next, n);
-		indexer->piece_len += n;
-		next += n;
-		len -= n;
-		if (n == room)
-			rc = step(indexer, err);
-	}
-	return rc;
+	indexer->fed += n;
+	indexer->piece_len += n;
+	return indexer->piece_len == STORED_PIECE ? step(indexer, err) : 0;
 }
 
 static int verify(struct indexer *indexer, struct error *err)
@@ -347,13 +336,9 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 	parts.tree = tree;
 	if (!indexer->decode_status) {
 		parts.spans = cutter->spans;
-		parts.states = hashing_states(indexer->hashing);
 		parts.span_count = cutter->span_count;
-		parts.window_table = cutter->window_table;
-		parts.window_count = cutter->window_count;
-		parts.windows = cutter->windows.data;
-		parts.windows_len = cutter->windows.len;
 		parts.spool_size = cutter->spool_size;
+		hashing_describe(indexer->hashing, &parts);
 	}
 	return index_write(index_fd, &parts, err);
 }

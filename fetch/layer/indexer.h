@@ -10,9 +10,10 @@
  * then the index records why there is no tree.
  *
  * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 136 bytes per span, the
- * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and over
- * 1 GiB of them is -EFBIG), zstd's window (128 MiB).  An expansion beyond INDEXER_PLAIN_MAX
- * is -EFBIG in the index's status, decoding stops there; of a plain blob that long, the pass fails.
+ * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and when there
+ * are 32 Ki of them, all that follows goes to the spool), zstd's window (128 MiB).  An expansion
+ * beyond INDEXER_PLAIN_MAX is -EFBIG in the index's status, decoding stops there; of a plain blob
+ * that long, the pass fails.
  */
 #ifndef FETCH_LAYER_INDEXER_H
 #define FETCH_LAYER_INDEXER_H
@@ -38,9 +39,12 @@ void indexer_free(struct indexer *indexer);
 /* Few stored bytes can become gigabytes: a feed that is cancelled returns -EINTR soon. */
 void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel);
 
-/* -EBADMSG when there are more bytes than size.  What is wrong with the content is no
- * failure here. */
-int indexer_feed(struct indexer *indexer, const void *bytes, size_t len, struct error *err);
+/* Where the next bytes of the blob are to be put, and how many may: some 64 KiB, never none.  NULL:
+ * out of memory.  Valid until the next indexer_put(). */
+uint8_t *indexer_room(struct indexer *indexer, size_t *ret_len, struct error *err);
+/* n bytes were put there.  -EBADMSG when they are more than size allows.  What is wrong with the
+ * content is no failure here. */
+int indexer_put(struct indexer *indexer, size_t n, struct error *err);
 
 /* The blob is complete.  -EBADMSG when digest or size are not what they should be.
  * Otherwise the blob is verified, and the index is written to index_fd from

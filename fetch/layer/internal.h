@@ -35,8 +35,9 @@ enum {
 	ZSTD_WINDOW_LOG_MAX = 27,  /* 128 MiB, as zstd(1) has it */
 	XZ_MEMORY_MAX = 128 << 20, /* bytes of liblzma, nearly all for the dictionary */
 	COMPRESSION_LEVEL = 1,     /* of windows and spool: more costs time and saves little */
-	WINDOWS_MAX = 1 << 30,     /* compressed bytes of all windows, in memory until the end */
-	WINDOWS_STEP = 64 << 20,   /* each time so many are reached, spans get longer, */
+	WINDOWS_MAX = 32 << 10,    /* in memory until the end, usually 10 KB each; behind the last
+				    * one, some 200 GB into the stream, all goes to the spool */
+	WINDOWS_STEP = 6 << 10,    /* each time so many are reached, spans get longer, */
 	SPAN_SIZE_DOUBLINGS = 3,   /* until they are SPAN_SIZE_MIN << this */
 };
 
@@ -155,12 +156,31 @@ struct digest chain_digest(const struct chain *chain);            /* of all so f
 /* Whether plain has the bytes of a span. */
 bool chain_proves(const struct layer *layer, uint32_t span, const void *plain);
 
-/* --- hashing.c: what is digested in a pass, and then read --- */
+/* --- windows.c --- */
+
+/* A compressed window, in the window table. */
+struct window {
+	uint64_t offset;    /* among the window bytes */
+	uint32_t len;       /* compressed */
+	uint32_t plain_len; /* 1..SPAN_WINDOW */
+};
+
+struct windows;
+struct index_parts;
+struct windows *windows_new(void); /* NULL: out of memory */
+void windows_free(struct windows *windows);
+/* One more, of at most SPAN_WINDOW bytes; WINDOWS_MAX at most.  -ENOMEM. */
+int windows_add(struct windows *windows, const void *plain, size_t plain_len, struct error *err);
+/* Fills in what parts has of windows; borrowed. */
+void windows_describe(const struct windows *windows, struct index_parts *parts);
+
+/* --- hashing.c: what another thread does of a pass: digests, windows, and then the sink --- */
 
 enum hash_what {
 	HASH_STORED,
 	HASH_SPAN,      /* plain bytes, with which a span starts */
 	HASH_SPAN_MORE, /* plain bytes that go on */
+	HASH_WINDOW,    /* a window, to be kept */
 };
 
 /* Gets all plain bytes, in order.  A failure is one of the pass. */
@@ -186,15 +206,15 @@ void hashing_drain(struct hashing *hashing);
 /* All jobs are done; no more can follow.  A failure of one of them is told here. */
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err);
-const struct span_state *hashing_states(const struct hashing *hashing); /* after the finish */
+/* After the finish: fills in states and windows; borrowed. */
+void hashing_describe(const struct hashing *hashing, struct index_parts *parts);
 
 /* --- cutter.c --- */
 
-/* A compressed window, in the window table. */
-struct window {
-	uint64_t offset;    /* among the window bytes */
-	uint32_t len;       /* compressed */
-	uint32_t plain_len; /* 1..SPAN_WINDOW */
+/* A window that waits to be compressed. */
+struct window_slot {
+	uint8_t *bytes; /* SPAN_WINDOW; NULL until there is a need */
+	uint64_t until; /* hashing's number: then it may be filled again */
 };
 
 struct cutter {
@@ -208,9 +228,8 @@ struct cutter {
 
 	struct span *spans;
 	uint32_t span_count, span_capacity;
-	struct buf windows;
-	struct window *window_table;
-	uint32_t window_count, window_capacity;
+	uint32_t window_count;
+	struct window_slot window_slots[2]; /* used in turn */
 
 	ZSTD_CCtx *compressor;
 	uint8_t *scratch; /* one compressed frame */

@@ -29,8 +29,8 @@ struct pass {
 	bool with_index;
 	unsigned place;          /* landing_open()'s, for index and spool */
 	bool place_failed;       /* they could not be written there */
-	char *piece;             /* PIECE bytes */
 	struct indexer *indexer; /* with_index, else the hasher */
+	char *piece;             /* PIECE bytes, for the hasher; the indexer has room of its own */
 	struct hasher *hasher;
 	uint64_t fed;
 	struct landing index, spool;
@@ -87,9 +87,9 @@ static int check_begin(struct pass *pass, struct error *err)
 		atomic_store(&request->progress->total,
 			pass->size == DESCRIPTOR_SIZE_UNKNOWN ? 0 : pass->size);
 	}
-	if (!pass->piece)
+	if (!pass->with_index && !pass->piece)
 		pass->piece = malloc(PIECE);
-	if (!pass->piece)
+	if (!pass->with_index && !pass->piece)
 		return error_set(err, ENOMEM, "out of memory");
 	if (!pass->with_index)
 		return hasher_new(&pass->hasher, blob->digest.algorithm, err);
@@ -108,7 +108,17 @@ static int judge(struct pass *pass, int rc)
 	return rc;
 }
 
-static int check_feed(struct pass *pass, const void *bytes, size_t len, struct error *err)
+/* Where the bytes to be checked next are to be put; NULL: out of memory. */
+static void *check_room(struct pass *pass, size_t *ret_len, struct error *err)
+{
+	if (pass->indexer)
+		return indexer_room(pass->indexer, ret_len, err);
+	*ret_len = PIECE;
+	return pass->piece;
+}
+
+/* len of them are there. */
+static int check_put(struct pass *pass, size_t len, struct error *err)
 {
 	const struct request *request = pass->request;
 	int rc;
@@ -116,8 +126,8 @@ static int check_feed(struct pass *pass, const void *bytes, size_t len, struct e
 	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && len > pass->size - pass->fed)
 		return error_set(
 			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", pass->size);
-	rc = pass->indexer ? judge(pass, indexer_feed(pass->indexer, bytes, len, err))
-			   : hasher_update(pass->hasher, bytes, len, err);
+	rc = pass->indexer ? judge(pass, indexer_put(pass->indexer, len, err))
+			   : hasher_update(pass->hasher, pass->piece, len, err);
 	if (rc)
 		return rc;
 	pass->fed += len;
@@ -182,9 +192,12 @@ static int feed_file(struct pass *pass, struct reader *file, uint64_t len, struc
 {
 	while (pass->fed < len) {
 		uint64_t left = len - pass->fed;
-		ssize_t n = reader_read(
-			file, pass->piece, left < PIECE ? (size_t)left : PIECE, pass->fed, err);
-		int rc = n <= 0 ? (int)n : check_feed(pass, pass->piece, (size_t)n, err);
+		size_t room;
+		void *bytes = check_room(pass, &room, err);
+		ssize_t n = bytes ? reader_read(file, bytes, left < room ? (size_t)left : room,
+					    pass->fed, err)
+				  : -ENOMEM;
+		int rc = n <= 0 ? (int)n : check_put(pass, (size_t)n, err);
 
 		if (rc || !n)
 			return rc;
@@ -226,7 +239,7 @@ int check_limit(const struct request *request, uint64_t bytes, struct error *err
 		request->blob->size == DESCRIPTOR_SIZE_UNKNOWN ? " at least" : "", limit);
 }
 
-static int take_piece(struct pass *pass, struct landing *landing, const char *bytes, size_t len,
+static int take_piece(struct pass *pass, struct landing *landing, const void *bytes, size_t len,
 	struct error *err)
 {
 	uint64_t size = pass->size;
@@ -237,7 +250,7 @@ static int take_piece(struct pass *pass, struct landing *landing, const char *by
 			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", size);
 	if (!rc)
 		rc = landing_append(landing, bytes, len, err);
-	return rc ? rc : check_feed(pass, bytes, len, err);
+	return rc ? rc : check_put(pass, len, err);
 }
 
 /* Where nobody told the size, all of it may have landed: there is nothing behind its end that
@@ -263,17 +276,21 @@ static int feed_stream(struct pass *pass, struct landing *landing, struct error 
 			start, from);
 	skip = landing->len - start; /* from 0 when it cannot start in the middle */
 	while (!rc) {
-		ssize_t n = stream->ops->read(stream, pass->piece, PIECE, err);
-		size_t skipped;
+		size_t room;
+		void *bytes = check_room(pass, &room, err);
+		ssize_t n;
 
+		if (!bytes)
+			return -ENOMEM;
+		n = stream->ops->read(
+			stream, bytes, skip && skip < room ? (size_t)skip : room, err);
 		if (n <= 0)
 			return (int)n;
-		skipped = skip < (uint64_t)n ? (size_t)skip : (size_t)n;
-		skip -= skipped;
 		rc = check_cancel(request->cancel, err);
-		if (!rc && skipped < (size_t)n)
-			rc = take_piece(
-				pass, landing, pass->piece + skipped, (size_t)n - skipped, err);
+		if (skip)
+			skip -= (uint64_t)n;
+		else if (!rc)
+			rc = take_piece(pass, landing, bytes, (size_t)n, err);
 	}
 	return rc;
 }

@@ -3,7 +3,7 @@
 
     base        a minimal Debian
     toolchain   compilers and interpreters: few, large files
-    small       icons and headers: many small files and symbolic links
+    small       icons, headers and manuals: many small files and symbolic links
     big         one file, every fourth MiB of it random
     change-a    edits, 20 whiteouts, an opaque directory; change-b: others
 
@@ -32,7 +32,7 @@ from mounts import tool
 sys.path.insert(0, f"{REPOSITORY}/examples")
 from ocilayout import Layout  # noqa: E402
 
-VERSION = 1                 # of the recipes below: another one makes everything anew
+VERSION = 2                 # of the recipes below: another one makes everything anew
 LAYERS = ("base", "toolchain", "small", "big")
 CHANGES = {"v1": "change-a", "v2": "change-b"}
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -49,8 +49,8 @@ SCALES = {
                "small": "HEADERS libboost1.74-dev adwaita-icon-theme breeze-icon-theme"},
     "full": {"big_mib": 1024,
              "toolchain": COMPILERS + " llvm-14 llvm-14-dev libclang-cpp14 golang-1.19-go libnode108",
-             "small": "HEADERS libboost1.74-dev adwaita-icon-theme breeze-icon-theme "
-                      "papirus-icon-theme elementary-xfce-icon-theme linux-doc-6.1"},
+             "small": "HEADERS libboost1.74-dev adwaita-icon-theme papirus-icon-theme "
+                      "linux-doc-6.1 openjdk-17-doc python3.11-doc"},
 }
 
 

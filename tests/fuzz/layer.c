@@ -23,6 +23,7 @@
 #include "fetch/layer/layer.h"
 #include "fetch/reader.h"
 #include "model/cleanup.h"
+#include "tests/unit/feed.h"
 
 enum { PLAIN_MAX = 48 << 20, WINDOW_LOG_MAX = 27 };
 
@@ -179,7 +180,7 @@ static void index_blob(const uint8_t *bytes, size_t len, size_t piece, const str
 
 	must(indexer_new(&indexer, digest, len, open_spool, spool_fd, &err) == 0);
 	for (size_t done = 0; done < len; done += piece)
-		must(indexer_feed(indexer, bytes + done, piece < len - done ? piece : len - done,
+		must(feed_bytes(indexer, bytes + done, piece < len - done ? piece : len - done,
 			     &err) == 0);
 	must(indexer_finish(indexer, index_fd, &err) == 0);
 	indexer_free(indexer);

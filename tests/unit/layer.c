@@ -31,6 +31,7 @@
 #include "fetch/reader.h"
 #include "model/cleanup.h"
 #include "model/descriptor.h"
+#include "tests/unit/feed.h"
 
 enum { KIB = 1 << 10, MIB = 1 << 20 };
 
@@ -248,14 +249,14 @@ static int feed(
 	size_t n;
 
 	if (!piece_max)
-		return indexer_feed(indexer, blob->data, blob->len, err);
+		return feed_bytes(indexer, blob->data, blob->len, err);
 	for (size_t done = 0; done < blob->len; done += n) {
 		int rc;
 
 		n = 1 + random_next() % piece_max;
 		if (n > blob->len - done)
 			n = blob->len - done;
-		rc = indexer_feed(indexer, blob->data + done, n, err);
+		rc = feed_bytes(indexer, blob->data + done, n, err);
 		if (rc)
 			return rc;
 	}
@@ -1226,7 +1227,7 @@ static int run(const struct blob *blob, const struct digest *digest, uint64_t si
 
 	rc = indexer_new(&indexer, digest, size, open_spool, &pass, &err);
 	assert_int_equal(rc, 0);
-	rc = indexer_feed(indexer, blob->data, blob->len, &err);
+	rc = feed_bytes(indexer, blob->data, blob->len, &err);
 	if (!rc)
 		rc = indexer_finish(indexer, pass.index_fd, &err);
 	if (rc)
@@ -1295,7 +1296,7 @@ static void ends_without_a_spool(void **state)
 	zst_long_frame(&blob, &plain);
 	sha256(blob.data, blob.len, &digest);
 	assert_int_equal(indexer_new(&indexer, &digest, blob.len, no_spool, NULL, &err), 0);
-	assert_int_equal(indexer_feed(indexer, blob.data, blob.len, &err), -ENOSPC);
+	assert_int_equal(feed_bytes(indexer, blob.data, blob.len, &err), -ENOSPC);
 	assert_non_null(strstr(err.text, "no place for a spool"));
 }
 
@@ -1313,7 +1314,7 @@ static void finds_out_the_digest(void **state)
 	gz_dynamic(&blob, &plain);
 	sha256(blob.data, blob.len, &digest);
 	assert_int_equal(indexer_new(&indexer, NULL, blob.len, no_spool, NULL, &err), 0);
-	assert_int_equal(indexer_feed(indexer, blob.data, blob.len, &err), 0);
+	assert_int_equal(feed_bytes(indexer, blob.data, blob.len, &err), 0);
 	assert_int_equal(indexer_finish(indexer, fd, &err), 0);
 	assert_true(digest_equal(indexer_digest(indexer), &digest));
 	assert_int_equal(layer_open(&layer, fd, &digest, &err), 0);
@@ -1335,9 +1336,9 @@ static void ends_when_cancelled(void **state)
 	cancel_init(&cancel);
 	assert_int_equal(indexer_new(&indexer, &digest, blob.len, no_spool, NULL, &err), 0);
 	indexer_set_cancel(indexer, &cancel);
-	assert_int_equal(indexer_feed(indexer, blob.data, 1000, &err), 0);
+	assert_int_equal(feed_bytes(indexer, blob.data, 1000, &err), 0);
 	cancel_set(&cancel);
-	assert_int_equal(indexer_feed(indexer, blob.data + 1000, blob.len - 1000, &err), -EINTR);
+	assert_int_equal(feed_bytes(indexer, blob.data + 1000, blob.len - 1000, &err), -EINTR);
 	cancel_release(&cancel);
 }
 

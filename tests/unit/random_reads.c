@@ -158,19 +158,22 @@ static int give_spool(void *context, struct error *err)
 
 static void index_blob(struct subject *subject, struct error *err)
 {
-	enum { PIECE = 64 << 10 };
 	int index_fd = memfd_create("index", MFD_CLOEXEC);
 	struct indexer *indexer;
-	uint8_t piece[PIECE];
-	ssize_t n;
+	ssize_t n = 1;
 
 	assert_true(index_fd >= 0);
 	assert_int_equal(
 		indexer_new(&indexer, NULL, DESCRIPTOR_SIZE_UNKNOWN, give_spool, subject, err), 0);
-	for (uint64_t at = 0; (n = reader_read(subject->blob, piece, PIECE, at, err)) > 0;
-		at += (uint64_t)n)
-		assert_int_equal(indexer_feed(indexer, piece, (size_t)n, err), 0);
-	assert_int_equal(n, 0);
+	for (uint64_t at = 0; n; at += (uint64_t)n) {
+		size_t room;
+		uint8_t *bytes = indexer_room(indexer, &room, err);
+
+		assert_non_null(bytes);
+		n = reader_read(subject->blob, bytes, room, at, err);
+		assert_true(n >= 0);
+		assert_int_equal(indexer_put(indexer, (size_t)n, err), 0);
+	}
 	assert_int_equal(indexer_finish(indexer, index_fd, err), 0);
 	indexer_free(indexer);
 	assert_int_equal(layer_open(&subject->layer, index_fd, NULL, err), 0);
