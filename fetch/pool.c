@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One mutex, one condition, a singly linked queue.  Threads are started at
- * once, with all signals blocked: those belong to the main thread.
+ * One mutex, one condition, a singly linked queue.  A thread is started when a job is
+ * submitted that no waiting one is there for; with all signals blocked: those belong to the
+ * main thread.  The first one is there from the start, so that no job is left without.
  */
 #include "fetch/pool.h"
 
@@ -21,9 +22,11 @@ struct pool {
 	void *context;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct job *first, **last; /* under lock */
-	bool is_closing;           /* under lock */
-	unsigned count;
+	struct job *first, **last; /* under lock, like all below */
+	unsigned queued, waiting;  /* jobs; threads that sleep, or were just woken */
+	bool is_closing;
+	char name[THREAD_NAME_MAX]; /* never changes, like max */
+	unsigned max, count;        /* threads; none is added once is_closing is set */
 	pthread_t threads[];
 };
 
@@ -33,10 +36,14 @@ static struct job *take(struct pool *pool)
 	struct job *job;
 
 	(void)pthread_mutex_lock(&pool->lock);
-	while (!pool->first && !pool->is_closing)
+	while (!pool->first && !pool->is_closing) {
+		pool->waiting++;
 		(void)pthread_cond_wait(&pool->changed, &pool->lock);
+		pool->waiting--;
+	}
 	job = pool->first;
 	if (job) {
+		pool->queued--;
 		pool->first = job->next;
 		if (!pool->first)
 			pool->last = &pool->first;
@@ -58,22 +65,22 @@ static void *work(void *context)
 	return NULL;
 }
 
-static int start_threads(struct pool *pool, const char *name, unsigned threads)
+/* Under lock, or before others know the pool.  0 or a positive errno. */
+static int start_thread(struct pool *pool)
 {
-	char thread_name[THREAD_NAME_MAX];
 	sigset_t all, before;
-	int rc = 0;
+	int rc;
 
-	(void)snprintf(thread_name, sizeof thread_name, "%s", name);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (; !rc && pool->count < threads; pool->count += !rc) {
-		rc = pthread_create(&pool->threads[pool->count], NULL, work, pool);
-		if (!rc) /* for ps and debuggers only */
-			(void)pthread_setname_np(pool->threads[pool->count], thread_name);
-	}
+	rc = pthread_create(&pool->threads[pool->count], NULL, work, pool);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc;
+	if (rc)
+		return rc;
+	/* for ps and debuggers only */
+	(void)pthread_setname_np(pool->threads[pool->count], pool->name);
+	pool->count++;
+	return 0;
 }
 
 int pool_new(struct pool **ret, const char *name, unsigned threads,
@@ -90,10 +97,12 @@ int pool_new(struct pool **ret, const char *name, unsigned threads,
 	pool->finished = finished;
 	pool->context = context;
 	pool->last = &pool->first;
+	pool->max = threads;
+	(void)snprintf(pool->name, sizeof pool->name, "%s", name);
 	(void)pthread_mutex_init(&pool->lock, NULL); /* cannot fail with default attributes */
 	(void)pthread_cond_init(&pool->changed, NULL);
-	rc = start_threads(pool, name, threads);
-	if (rc && !pool->count) { /* some of them are as good as all, only slower */
+	rc = start_thread(pool);
+	if (rc) {
 		pool_free(pool);
 		return error_set(err, rc, "pool '%s': no thread: %s", name, strerror(rc));
 	}
@@ -107,7 +116,10 @@ void pool_submit(struct pool *pool, struct job *job)
 	(void)pthread_mutex_lock(&pool->lock);
 	*pool->last = job;
 	pool->last = &job->next;
+	pool->queued++;
 	(void)pthread_cond_signal(&pool->changed);
+	if (pool->queued > pool->waiting && pool->count < pool->max && !pool->is_closing)
+		(void)start_thread(pool); /* without it the job takes longer */
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 

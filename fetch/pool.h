@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool -- a fixed number of threads that run jobs, first come first served.
+ * pool -- a bounded number of threads that run jobs, first come first served.
+ *
+ * There is one thread at first; more are started, up to the bound, when a job comes and all are at
+ * work.  They stay.
  *
  * run() is called on a pool thread and may block; afterwards the job is handed
  * to pool->finished(), on that same thread, which passes it on to its owner.  The job belongs to
@@ -18,6 +21,7 @@ struct job {
 };
 
 struct pool;
+/* threads: at most so many, and at least one. */
 int pool_new(struct pool **ret, const char *name, unsigned threads,
 	void (*finished)(void *context, struct job *job), void *context, struct error *err);
 void pool_submit(struct pool *pool, struct job *job);

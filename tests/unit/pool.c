@@ -2,6 +2,7 @@
 /* Jobs in a pool: each runs once, none is lost, a blocked one holds up nobody else. */
 #include "fetch/pool.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -154,15 +155,59 @@ static void a_blocked_job_blocks_no_other(void **state)
 	(void)sem_destroy(&blocked.go);
 }
 
+/* How many threads this process has (proc(5)). */
+static unsigned count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned count = 0;
+
+	assert_non_null(tasks);
+	for (const struct dirent *entry; (entry = readdir(tasks));)
+		count += entry->d_name[0] != '.';
+	(void)closedir(tasks);
+	return count;
+}
+
+static void threads_are_started_when_all_are_at_work(void **state)
+{
+	enum { BOUND = 3 };
+	struct blocked blocked[BOUND], last = { .job.run = run_blocked };
+	unsigned before = count_threads();
+	struct pool *pool;
+
+	(void)state;
+	assert_int_equal(pool_new(&pool, "grows", BOUND, end_nothing, NULL, NULL), 0);
+	assert_int_equal(count_threads(), before + 1);
+	for (unsigned i = 0; i < BOUND; i++) {
+		blocked[i] = (struct blocked){ .job.run = run_blocked };
+		(void)sem_init(&blocked[i].started, 0, 0);
+		(void)sem_init(&blocked[i].go, 0, 0);
+		pool_submit(pool, &blocked[i].job);
+		(void)sem_wait(&blocked[i].started); /* else this would hang */
+		assert_true(count_threads() <= before + i + 2);
+	}
+	assert_int_equal(count_threads(), before + BOUND);
+	(void)sem_init(&last.started, 0, 0);
+	(void)sem_init(&last.go, 0, 1);
+	pool_submit(pool, &last.job);
+	assert_int_equal(count_threads(), before + BOUND);
+	assert_int_equal(sem_trywait(&last.started), -1);
+	for (unsigned i = 0; i < BOUND; i++)
+		(void)sem_post(&blocked[i].go);
+	pool_free(pool);
+	assert_int_equal(sem_trywait(&last.started), 0);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(pool_cases) + 2] = {
+	struct CMUnitTest tests[ARRAY_SIZE(pool_cases) + 3] = {
 		cmocka_unit_test(an_owner_may_submit_again),
 		cmocka_unit_test(a_blocked_job_blocks_no_other),
+		cmocka_unit_test(threads_are_started_when_all_are_at_work),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(pool_cases); i++)
-		tests[i + 2] = (struct CMUnitTest){ .name = pool_cases[i].name,
+		tests[i + 3] = (struct CMUnitTest){ .name = pool_cases[i].name,
 			.test_func = each_runs_once,
 			.initial_state = (void *)&pool_cases[i] };
 	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
