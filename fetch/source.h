@@ -73,6 +73,9 @@ struct source {
 	bool is_single_repository;
 	/* Blobs lie in local files (open_reader works) and are never copied to the cache. */
 	bool is_local;
+	/* is_local, and yet manifest() and open_reader() may wait for somebody else: for an engine
+	 * that has to save an image once more. */
+	bool may_wait;
 	/* There is one image: resolve() gives it for repository "" and tag "". */
 	bool is_single_image;
 	/* Manifests are made up here, from this ("manifest.json of the archive"); NULL: stored

@@ -83,11 +83,12 @@ static int document_run(struct load *load)
 	int rc;
 
 	if (object->is_manifest)
-		rc = store_manifest(load->fs->store, object->repository, &object->descriptor.digest,
-			&object->bytes, &len, &object->type, &load->cancel, &load->err);
+		rc = store_manifest(load->fs->store, STORE_FETCH, object->repository,
+			&object->descriptor.digest, &object->bytes, &len, &object->type,
+			&load->cancel, &load->err);
 	else
-		rc = store_document(load->fs->store, object->repository, &object->descriptor,
-			&object->bytes, &len, &load->cancel, &load->err);
+		rc = store_document(load->fs->store, STORE_FETCH, object->repository,
+			&object->descriptor, &object->bytes, &len, &load->cancel, &load->err);
 	if (rc)
 		return rc;
 	object->document.bytes = object->bytes;

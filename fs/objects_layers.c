@@ -60,7 +60,7 @@ static void find_xattr_names(struct layer_object *object)
 static int layer_run(struct load *load)
 {
 	struct layer_object *object = container_of(load, struct layer_object, load);
-	int rc = store_layer(load->fs->store, object->repository, &object->descriptor,
+	int rc = store_layer(load->fs->store, STORE_FETCH, object->repository, &object->descriptor,
 		&object->layer, &load->progress, &load->cancel, &load->err);
 
 	if (!rc)
@@ -117,13 +117,13 @@ static int files_run(struct load *load)
 	files->fresh_layer = NULL;
 	if (files->is_damaged) {
 		store_layer_damaged(store, layer);
-		rc = store_layer(store, object->repository, &object->descriptor,
+		rc = store_layer(store, STORE_FETCH, object->repository, &object->descriptor,
 			&files->fresh_layer, &load->progress, &load->cancel, &load->err);
 		if (rc)
 			return rc;
 		layer = files->fresh_layer;
 	}
-	return store_layer_files(store, object->repository, &object->descriptor, layer,
+	return store_layer_files(store, STORE_FETCH, object->repository, &object->descriptor, layer,
 		!files->needs_whole, &files->fresh_blob, &files->fresh_spool_fd, &load->progress,
 		&load->cancel, &load->err);
 }
@@ -460,8 +460,8 @@ static int blob_run(struct load *load)
 {
 	struct blob_object *object = container_of(load, struct blob_object, load);
 
-	return store_blob(load->fs->store, object->repository, &object->descriptor, &object->blob,
-		&load->progress, &load->cancel, &load->err);
+	return store_blob(load->fs->store, STORE_FETCH, object->repository, &object->descriptor,
+		&object->blob, &load->progress, &load->cancel, &load->err);
 }
 
 static void blob_close(struct blob_object *object)

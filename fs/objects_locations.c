@@ -12,8 +12,8 @@ static int location_run(struct load *load)
 	struct location_object *object = container_of(load, struct location_object, load);
 
 	descriptor_release(&object->found);
-	return store_locate(load->fs->store, object->repository, &object->layer, &object->found,
-		&load->progress, &load->cancel, &load->err);
+	return store_locate(load->fs->store, STORE_FETCH, object->repository, &object->layer,
+		&object->found, &load->progress, &load->cancel, &load->err);
 }
 
 static void location_describe(const struct load *load, char *text, size_t len)

@@ -445,8 +445,8 @@ static int read_config(struct fs *fs, const struct place *place, struct image *i
 {
 	CLEANUP(freep) char *bytes = NULL;
 	size_t len;
-	int rc = store_document(
-		fs->store, place->repository, &image->config, &bytes, &len, cancel, err);
+	int rc = store_document(fs->store, STORE_FETCH, place->repository, &image->config, &bytes,
+		&len, cancel, err);
 
 	return rc ? rc : image_parse_config(image, bytes, len, err);
 }
@@ -482,8 +482,8 @@ static int find_platforms(struct fs *fs, const struct place *place, struct platf
 		rc = store_resolve(
 			fs->store, place->repository, place->tag, &descriptor, cancel, err);
 	if (!rc)
-		rc = store_manifest(fs->store, place->repository, &descriptor.digest, &bytes, &len,
-			&type, cancel, err);
+		rc = store_manifest(fs->store, STORE_FETCH, place->repository, &descriptor.digest,
+			&bytes, &len, &type, cancel, err);
 	descriptor_release(&descriptor);
 	if (!rc)
 		rc = document_kind(&kind, type, bytes, len, err);

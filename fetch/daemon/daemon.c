@@ -311,6 +311,7 @@ int daemon_open(struct source **ret, const struct daemon_config *config, struct 
 	daemon->base = (struct source){ .kind = SOURCE_DAEMON,
 		.ops = &daemon_ops,
 		.is_local = true,
+		.may_wait = true,
 		.makes_manifests_from = "the engine's `images/REF/get`" };
 	daemon->observer = observer;
 	daemon->cache = config->cache;

@@ -15,12 +15,6 @@
 
 enum { TRIES = 2 }; /* a damaged copy is made anew once */
 
-static struct request make_request(struct store *store, const char *repository,
-	const struct descriptor *blob, struct progress *progress, struct cancel *cancel)
-{
-	return (struct request){ store, repository, blob, progress, cancel };
-}
-
 /* --- blobs --- */
 
 static bool times_equal(const struct timespec *a, const struct timespec *b)
@@ -28,7 +22,7 @@ static bool times_equal(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* 0, -EBADMSG, or that it could not be read. */
+/* 0, STORE_WORK, -EBADMSG, or that it could not be read. */
 static int verify_once(
 	const struct request *request, struct reader *blob, struct stat *st, struct error *err)
 {
@@ -39,6 +33,8 @@ static int verify_once(
 
 	if (rc || seen_has(store, &request->blob->digest, st))
 		return rc;
+	if (request->step < STORE_WORK)
+		return STORE_WORK;
 	rc = pass_file(request, blob, false, &none, err);
 	if (rc == -EBADMSG)
 		tell_mismatch(store, err);
@@ -51,11 +47,11 @@ static int verify_once(
 	return 0;
 }
 
-int store_blob(struct store *store, const char *repository, const struct descriptor *blob,
-	struct stored_blob *ret, struct progress *progress, struct cancel *cancel,
-	struct error *err)
+int store_blob(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, struct stored_blob *ret, struct progress *progress,
+	struct cancel *cancel, struct error *err)
 {
-	struct request request = make_request(store, repository, blob, progress, cancel);
+	const struct request request = { store, step, repository, blob, progress, cancel };
 	CLEANUP(files_close) struct files files = FILES_NONE;
 	struct error local = { "" };
 	struct stat st;
@@ -124,10 +120,11 @@ static int open_index(const struct request *request, int fd, struct layer **ret,
 	return 0;
 }
 
-int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
-	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err)
+int store_layer(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, struct layer **ret, struct progress *progress,
+	struct cancel *cancel, struct error *err)
 {
-	struct request request = make_request(store, repository, blob, progress, cancel);
+	const struct request request = { store, step, repository, blob, progress, cancel };
 	int rc = 0;
 
 	for (int i = 0; i < TRIES; i++) {
@@ -144,21 +141,26 @@ int store_layer(struct store *store, const char *repository, const struct descri
 	return rc;
 }
 
-/* All that is wanted, or all but the blob; -ENOENT: less. */
+/* All that is wanted, or all but the blob; -ENOENT: less; STORE_ASK. */
 static int find_lacking_blob(
 	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
 {
-	int rc = files_find(request, wanted, true, ret, err);
+	bool may_ask = request->step == STORE_ASK || request->step == STORE_FETCH;
+	int rc = files_find(request, wanted, may_ask, ret, err);
 	bool has_rest = !(wanted & WANT_SPOOL) || files_has(ret, CACHE_SPOOL);
+	bool has_some = ret->blob || files_has(ret, CACHE_SPOOL);
 
-	return rc == -ENOENT && has_rest ? 0 : rc;
+	if (rc != -ENOENT || !has_rest)
+		return rc;
+	return may_ask || !has_some || access_is_proven(request) ? 0 : STORE_ASK;
 }
 
-int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, bool may_lack_blob, struct reader **ret_blob, int *ret_spool_fd,
-	struct progress *progress, struct cancel *cancel, struct error *err)
+int store_layer_files(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, const struct layer *layer, bool may_lack_blob,
+	struct reader **ret_blob, int *ret_spool_fd, struct progress *progress,
+	struct cancel *cancel, struct error *err)
 {
-	struct request request = make_request(store, repository, blob, progress, cancel);
+	const struct request request = { store, step, repository, blob, progress, cancel };
 	CLEANUP(files_close) struct files files = FILES_NONE;
 	unsigned wanted = WANT_BLOB | (layer->needs_spool ? (unsigned)WANT_SPOOL : 0);
 	int rc = -ENOENT;

@@ -256,24 +256,27 @@ static int get_or_fetch(struct document *document, struct error *err)
 static int obtain_document(struct document *document, struct error *err)
 {
 	const struct request *request = &document->request;
+	struct work *work;
 	int rc;
 
+	if (must_wait(request))
+		return STORE_FETCH;
 	if (!is_remote(request->store))
 		return fetch(document, err);
 	do {
-		struct work *work = NULL;
-
 		rc = check_cancel(request->cancel, err);
 		if (!rc)
 			rc = get_proven(document, err);
 		if (rc != -ENOENT)
-			break;
+			return rc;
+		if (request->step != STORE_FETCH)
+			return STORE_FETCH; /* it is a proof, and as small as asking for one */
 		rc = work_begin(&work, request, err);
-		if (rc)
-			continue;
-		rc = get_or_fetch(document, err);
-		work_end(work, rc, err);
-	} while (rc == 1);
+	} while (!rc && !work);
+	if (rc)
+		return rc;
+	rc = get_or_fetch(document, err);
+	work_end(work, rc, err);
 	return rc;
 }
 
@@ -289,13 +292,13 @@ static int give(struct document *document, char **ret_bytes, size_t *ret_len, st
 	return 0;
 }
 
-int store_manifest(struct store *store, const char *repository, const struct digest *digest,
-	char **ret_bytes, size_t *ret_len, char **ret_type, struct cancel *cancel,
-	struct error *err)
+int store_manifest(struct store *store, enum store_step step, const char *repository,
+	const struct digest *digest, char **ret_bytes, size_t *ret_len, char **ret_type,
+	struct cancel *cancel, struct error *err)
 {
 	const struct descriptor blob = { .digest = *digest, .size = DESCRIPTOR_SIZE_UNKNOWN };
 	CLEANUP(document_release)
-	struct document document = { .request = { store, repository, &blob, NULL, cancel },
+	struct document document = { .request = { store, step, repository, &blob, NULL, cancel },
 		.is_manifest = true };
 	struct error local = { "" };
 	int rc;
@@ -310,11 +313,12 @@ int store_manifest(struct store *store, const char *repository, const struct dig
 	return rc;
 }
 
-int store_document(struct store *store, const char *repository, const struct descriptor *blob,
-	char **ret_bytes, size_t *ret_len, struct cancel *cancel, struct error *err)
+int store_document(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, char **ret_bytes, size_t *ret_len, struct cancel *cancel,
+	struct error *err)
 {
 	CLEANUP(document_release)
-	struct document document = { .request = { store, repository, blob, NULL, cancel } };
+	struct document document = { .request = { store, step, repository, blob, NULL, cancel } };
 	uint64_t limit = is_remote(store) && store->fetch_limit && store->fetch_limit < DOCUMENT_MAX
 				 ? store->fetch_limit
 				 : DOCUMENT_MAX;

@@ -52,6 +52,7 @@ enum files_wanted {
 /* What one call of store.h asks for. */
 struct request {
 	struct store *store;
+	enum store_step step;
 	const char *repository;
 	const struct descriptor *blob;
 	struct progress *progress; /* may be NULL */
@@ -111,6 +112,11 @@ static inline bool is_remote(const struct store *store)
 {
 	return !store->source->is_local;
 }
+/* Even a look may have to wait for the source. */
+static inline bool must_wait(const struct request *request)
+{
+	return request->step != STORE_FETCH && request->store->source->may_wait;
+}
 /* A fault that says nothing about what was asked for. */
 bool is_away(int rc);
 /* A listed blob that is not there is a fault, not an absence. */
@@ -123,8 +129,9 @@ int check_cancel(struct cancel *cancel, struct error *err);
 /* Counts and tells about a copy that is not what its digest says. */
 void tell_mismatch(struct store *store, const struct error *why);
 
-/* work.c: one worker for a digest.  0: the work is the caller's, who ends it; 1: somebody
- * else did it, or could not for reasons of their own: look again; negative: their failure. */
+/* work.c: one worker for a digest and a step.  0: the work is the caller's, who ends it with its
+ * result; or *ret is NULL: somebody else did it, or could not for reasons of their own, so look
+ * again; negative: their failure. */
 int work_begin(struct work **ret, const struct request *request, struct error *err);
 void work_end(struct work *work, int rc, const struct error *err);
 
@@ -215,7 +222,7 @@ void store_drop(struct store *store, enum cache_kind kind, const struct digest *
  * source would have to be asked whether we may have it. */
 int files_find(const struct request *request, unsigned wanted, bool may_ask, struct files *ret,
 	struct error *err);
-/* Opens what is wanted (and maybe more). */
+/* Opens what is wanted (and maybe more); or the step (positive) it takes. */
 int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err);
 /* Was this file seen to hold this blob? */
 bool seen_has(struct store *store, const struct digest *digest, const struct stat *st);

@@ -210,25 +210,33 @@ static int find_or_read(struct location *location, struct error *err)
 
 /* --- the call --- */
 
+/* The step that reads the layer. */
+static enum store_step reading_step(const struct request *request)
+{
+	return is_remote(request->store) || request->store->source->may_wait ? STORE_FETCH
+									     : STORE_WORK;
+}
+
 static int locate(struct location *location, struct error *err)
 {
 	const struct descriptor key = { .digest = location->key, .size = DESCRIPTOR_SIZE_UNKNOWN };
 	struct request request = location->request;
+	struct work *work;
 	int rc;
 
 	request.blob = &key;
 	do {
-		struct work *work = NULL;
-
 		rc = check_cancel(request.cancel, err);
 		if (rc || is_known(location))
-			break;
+			return rc;
+		if (request.step < reading_step(&request))
+			return (int)reading_step(&request);
 		rc = work_begin(&work, &request, err);
-		if (rc)
-			continue;
-		rc = find_or_read(location, err);
-		work_end(work, rc, err);
-	} while (rc == 1);
+	} while (!rc && !work);
+	if (rc)
+		return rc;
+	rc = find_or_read(location, err);
+	work_end(work, rc, err);
 	return rc;
 }
 
@@ -242,10 +250,12 @@ static void begin_progress(const struct request *request)
 	atomic_store(&request->progress->total, size == DESCRIPTOR_SIZE_UNKNOWN ? 0 : size);
 }
 
-int store_locate(struct store *store, const char *repository, const struct descriptor *layer,
-	struct descriptor *ret, struct progress *progress, struct cancel *cancel, struct error *err)
+int store_locate(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *layer, struct descriptor *ret, struct progress *progress,
+	struct cancel *cancel, struct error *err)
 {
-	struct location location = { .request = { store, repository, layer, progress, cancel } };
+	struct location location = { .request = {
+					     store, step, repository, layer, progress, cancel } };
 	struct descriptor found;
 	struct error local = { "" };
 	int rc;
@@ -258,6 +268,8 @@ int store_locate(struct store *store, const char *repository, const struct descr
 	rc = make_key(&location, err);
 	if (!rc)
 		rc = locate(&location, err);
+	if (rc > 0)
+		return rc;
 	if (rc)
 		return error_prefix(err, listed(rc), "layer %.12s", layer->layer_id);
 	rc = descriptor_copy(&found, layer, err);

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files of a blob: what is there already is found without waiting for
- * anybody; for the rest there is one worker per digest.
+ * anybody; for the rest there is one worker per digest and step.
+ *
+ *	LOOK --- here, but not proven --> ASK --+--> there
+ *	  |                                     |
+ *	  +--- the blob is here, proven ------> WORK --> made from it
+ *	  |                                     |
+ *	  +--- it is not -----------------------+-----> FETCH
+ *
+ * Each may find that things have changed since the one before it, for the worse too: then the
+ * last one does whatever it takes, in the same order.
  */
 #include "fetch/store/internal.h"
 
@@ -200,27 +209,75 @@ static int find_or_make(
 	return rc;
 }
 
+/* --- step by step --- */
+
+/* What it takes to have what is wanted; some of it is missing, or not proven. */
+static enum store_step next_step(const struct request *request, unsigned wanted, struct files *have)
+{
+	if (find_one(request, CACHE_BLOB, have) && !has_all(have, wanted))
+		return STORE_FETCH;
+	return access_is_proven(request) ? STORE_WORK : STORE_ASK;
+}
+
+static int ask(const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	int rc = files_find(request, wanted | WANT_BLOB, true, ret, err);
+
+	if (rc && rc != -ENOENT)
+		return rc;
+	if (has_all(ret, wanted))
+		return 0;
+	return ret->blob ? STORE_WORK : STORE_FETCH;
+}
+
+static int make_from_blob(
+	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	int rc = files_find(request, wanted | WANT_BLOB, false, ret, err);
+
+	if (rc != -ENOENT)
+		return rc;
+	if (!ret->blob || !access_is_proven(request))
+		return STORE_FETCH;
+	rc = index_cached(request, ret, err);
+	return rc == -ENOENT || (!rc && !has_all(ret, wanted)) ? STORE_FETCH : rc;
+}
+
+static int take_step(
+	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
+{
+	if (request->step == STORE_ASK)
+		return ask(request, wanted, ret, err);
+	if (request->step == STORE_WORK)
+		return make_from_blob(request, wanted, ret, err);
+	return find_or_make(request, wanted, ret, err);
+}
+
 int obtain(const struct request *request, unsigned wanted, struct files *ret, struct error *err)
 {
+	bool may_only_look = request->step == STORE_LOOK;
 	struct error local = { "" };
+	struct work *work = NULL;
 	int rc;
 
+	if (must_wait(request))
+		return STORE_FETCH;
 	err = err ? err : &local; /* waiters get it as well */
 	do {
-		struct work *work = NULL;
-
 		rc = check_cancel(request->cancel, err);
 		if (!rc)
 			rc = files_find(request, wanted, false, ret, err);
-		if (rc != -ENOENT)
+		if (rc != -ENOENT || may_only_look)
 			break;
 		files_close(ret); /* no files are held while waiting */
 		rc = work_begin(&work, request, err);
-		if (rc)
-			continue;
-		rc = find_or_make(request, wanted, ret, err);
+	} while (!rc && !work);
+	if (rc == -ENOENT && may_only_look)
+		rc = (int)next_step(request, wanted, ret);
+	if (work) {
+		rc = take_step(request, wanted, ret, err);
 		work_end(work, rc, err);
-	} while (rc == 1);
+	}
 	if (rc)
 		files_close(ret);
 	return rc;

@@ -80,7 +80,7 @@ int store_range(struct store *store, const char *repository, const struct descri
 	uint64_t size, uint64_t offset, size_t len, struct reader **ret, struct progress *progress,
 	struct cancel *cancel, struct error *err)
 {
-	const struct request request = { store, repository, blob, progress, cancel };
+	const struct request request = { store, STORE_FETCH, repository, blob, progress, cancel };
 	CLEANUP(files_close) struct files files = FILES_NONE;
 	int rc = files_find(&request, WANT_BLOB, true, &files, err);
 

@@ -3,8 +3,9 @@
  * store -- a descriptor in, verified bytes out: joins one source and the cache.
  *
  * Everything it gives has been verified against its digest, store_range() excepted.  All calls
- * block and are made from job threads; any number at once.  Two calls for one blob: the second
- * waits for the first's result (flock of the partial, or an in-process table).
+ * block and are made from job threads; any number at once.  Two calls for one blob that are at the
+ * same step (below): the second waits for the first's result (flock of the partial, or an
+ * in-process table).
  *
  * Rules it keeps: a document is fetched once and kept by digest; local blobs are never
  * copied, only their indexes are (foreign layers lie in the cache); a cached blob is served only
@@ -40,6 +41,18 @@ struct store_config {
 	const struct http_config *http; /* follow_urls only; needed by store_new() alone */
 };
 
+/* How far a call may go.  When that is not far enough, it returns the step (positive) that has to
+ * be taken next, and the caller calls again with that one: on another thread, perhaps, so that what
+ * is in the cache waits neither for a network nor behind long work.  The others' results are given
+ * by any step, if they are there by then. */
+enum store_step {
+	STORE_LOOK,  /* opens what is there.  No network, no long work, and no waiting for others */
+	STORE_ASK,   /* asks the source whether what is there may be read: a small request */
+	STORE_WORK,  /* makes what can be made from what is there, by reading all of it.  No network
+		      */
+	STORE_FETCH, /* does what it takes: the last step, and fine as the only one */
+};
+
 /* Takes the source; borrows cache (may be NULL: no cache, temporary files) and observer. */
 int store_new(struct store **ret, struct source *source, struct cache *cache,
 	const struct store_config *config, struct observer *observer, struct error *err);
@@ -65,13 +78,14 @@ int store_referrers(struct store *store, const char *repository, const struct di
 /* A manifest or index (a signed schema 1 manifest by the digest of its payload): at most
  * DOCUMENT_MAX bytes, owned by the caller, followed by a NUL.  *ret_type as in source_ops.manifest;
  * may be NULL. */
-int store_manifest(struct store *store, const char *repository, const struct digest *digest,
-	char **ret_bytes, size_t *ret_len, char **ret_type, struct cancel *cancel,
-	struct error *err);
+int store_manifest(struct store *store, enum store_step step, const char *repository,
+	const struct digest *digest, char **ret_bytes, size_t *ret_len, char **ret_type,
+	struct cancel *cancel, struct error *err);
 /* A config or other small blob, likewise.  Data inside the descriptor is used, here and by
  * store_blob(), if it is what it should be. */
-int store_document(struct store *store, const char *repository, const struct descriptor *blob,
-	char **ret_bytes, size_t *ret_len, struct cancel *cancel, struct error *err);
+int store_document(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, char **ret_bytes, size_t *ret_len, struct cancel *cancel,
+	struct error *err);
 
 /* A verified blob, readable in place. */
 struct stored_blob {
@@ -80,9 +94,9 @@ struct stored_blob {
 	bool is_local;  /* in a file of the source: could be changed by others */
 	struct stat st; /* of that file when the blob was verified */
 };
-int store_blob(struct store *store, const char *repository, const struct descriptor *blob,
-	struct stored_blob *ret, struct progress *progress, struct cancel *cancel,
-	struct error *err);
+int store_blob(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, struct stored_blob *ret, struct progress *progress,
+	struct cancel *cancel, struct error *err);
 void stored_blob_release(struct stored_blob *blob);
 /* False when the local file was touched since the blob was verified. */
 bool stored_blob_is_intact(const struct stored_blob *blob);
@@ -90,20 +104,22 @@ bool stored_blob_is_intact(const struct stored_blob *blob);
 /* Finds the digest and the size of a layer that has nothing but a layer_id, by reading it once;
  * *ret becomes a copy of its descriptor with both.  A registry's layer enters the cache by that,
  * and what was found is remembered there. */
-int store_locate(struct store *store, const char *repository, const struct descriptor *layer,
-	struct descriptor *ret, struct progress *progress, struct cancel *cancel,
-	struct error *err);
+int store_locate(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *layer, struct descriptor *ret, struct progress *progress,
+	struct cancel *cancel, struct error *err);
 
 /* A layer's index, made if there is none: one pass over the blob, which a registry's
  * layer enters the cache by as well. */
-int store_layer(struct store *store, const char *repository, const struct descriptor *blob,
-	struct layer **ret, struct progress *progress, struct cancel *cancel, struct error *err);
+int store_layer(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, struct layer **ret, struct progress *progress,
+	struct cancel *cancel, struct error *err);
 /* What layer_decode_span() needs: the blob (fetched again when it has been evicted) and
  * the spool (*ret_spool_fd -1 when not needed).  The caller unrefs and closes them.  may_lack_blob:
  * *ret_blob becomes NULL instead, where store_range() can be tried. */
-int store_layer_files(struct store *store, const char *repository, const struct descriptor *blob,
-	const struct layer *layer, bool may_lack_blob, struct reader **ret_blob, int *ret_spool_fd,
-	struct progress *progress, struct cancel *cancel, struct error *err);
+int store_layer_files(struct store *store, enum store_step step, const char *repository,
+	const struct descriptor *blob, const struct layer *layer, bool may_lack_blob,
+	struct reader **ret_blob, int *ret_spool_fd, struct progress *progress,
+	struct cancel *cancel, struct error *err);
 /* len bytes (not 0) at offset of a layer's blob, which has size bytes, by one request; they are
  * kept nowhere.  *ret has the size of the blob, and these bytes at least.  NOT verified:
  * layer_decode_span() does that.  -EOPNOTSUPP: no parts are to be had, the blob has to be fetched

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of digests in work.
+ * The table of digests in work, at some step.
  *
  *	absent --work_begin()--> in work --work_end()--> ended (not in the table)
  *
  * A work is freed by whoever leaves it last.  A worker that was cancelled has
  * told nothing about the blob: then the first of its waiters to come back is
- * the next worker.  The same where the failure may be one of the worker's repository.
+ * the next worker.  The same where the failure may be one of the worker's repository, or it found
+ * that another step has to be taken.
+ *
+ * Who is at one step does not wait for those at another: who works on what is in the cache would
+ * wait for a network.  That may do work twice, which costs time and nothing else.
  */
 #include "fetch/store/internal.h"
 
@@ -17,6 +21,7 @@
 struct work {
 	struct work *next; /* in the table */
 	struct store *store;
+	enum store_step step;
 	struct digest digest;
 	char *repository;
 	pthread_cond_t changed;
@@ -56,6 +61,7 @@ static void leave(struct work *work)
 	free(work);
 }
 
+/* 0: look again. */
 static int wait_for(struct work *work, const struct request *request, struct error *err)
 {
 	struct waiter waiter = { work, false };
@@ -72,8 +78,8 @@ static int wait_for(struct work *work, const struct request *request, struct err
 
 	if (!is_watched || waiter.is_cancelled)
 		rc = error_set(err, EINTR, "interrupted");
-	else if (!rc || rc == -EINTR || strcmp(work->repository, request->repository) != 0)
-		rc = 1;
+	else if (rc >= 0 || rc == -EINTR || strcmp(work->repository, request->repository) != 0)
+		rc = 0;
 	else
 		(void)error_set(err, -rc, "%s", work->err.text);
 	leave(work);
@@ -92,6 +98,7 @@ static struct work *work_new(const struct request *request)
 		return NULL;
 	}
 	work->store = request->store;
+	work->step = request->step;
 	work->digest = request->blob->digest;
 	work->users = 1;
 	(void)pthread_cond_init(&work->changed, NULL);
@@ -108,7 +115,7 @@ int work_begin(struct work **ret, const struct request *request, struct error *e
 		return error_set(err, ENOMEM, "out of memory");
 	(void)pthread_mutex_lock(&store->lock);
 	for (found = store->works; found; found = found->next)
-		if (digest_equal(&found->digest, &own->digest))
+		if (found->step == own->step && digest_equal(&found->digest, &own->digest))
 			break;
 	if (found) {
 		found->users++;
@@ -117,10 +124,9 @@ int work_begin(struct work **ret, const struct request *request, struct error *e
 		store->works = own;
 	}
 	(void)pthread_mutex_unlock(&store->lock);
-	if (!found) {
-		*ret = own;
+	*ret = found ? NULL : own;
+	if (!found)
 		return 0;
-	}
 	leave(own);
 	return wait_for(found, request, err);
 }
@@ -136,7 +142,7 @@ void work_end(struct work *work, int rc, const struct error *err)
 	*at = work->next;
 	work->is_ended = true;
 	work->rc = rc;
-	if (rc && err)
+	if (rc < 0 && err)
 		work->err = *err;
 	(void)pthread_cond_broadcast(&work->changed);
 	(void)pthread_mutex_unlock(&store->lock);

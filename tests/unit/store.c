@@ -497,7 +497,7 @@ static int get_layer(struct bench *bench)
 	const struct descriptor blob = as_listed(bench);
 	struct error err = { "" };
 	struct layer *layer;
-	int rc = store_layer(bench->store, "repo", &blob, &layer, NULL, NULL, &err);
+	int rc = store_layer(bench->store, STORE_FETCH, "repo", &blob, &layer, NULL, NULL, &err);
 
 	if (rc) {
 		assert_true(*err.text);
@@ -526,7 +526,7 @@ static int get_blob(struct bench *bench)
 	const struct descriptor listed = as_listed(bench);
 	struct error err = { "" };
 	struct stored_blob blob;
-	int rc = store_blob(bench->store, "repo", &listed, &blob, NULL, NULL, &err);
+	int rc = store_blob(bench->store, STORE_FETCH, "repo", &listed, &blob, NULL, NULL, &err);
 
 	if (rc) {
 		assert_true(*err.text);
@@ -547,9 +547,11 @@ static int get_files(struct bench *bench)
 	int spool_fd = -1, rc;
 	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
 
-	assert_int_equal(store_layer(bench->store, "repo", &listed, &layer, NULL, NULL, NULL), 0);
-	rc = store_layer_files(
-		bench->store, "repo", &listed, layer, false, &blob, &spool_fd, NULL, NULL, NULL);
+	assert_int_equal(
+		store_layer(bench->store, STORE_FETCH, "repo", &listed, &layer, NULL, NULL, NULL),
+		0);
+	rc = store_layer_files(bench->store, STORE_FETCH, "repo", &listed, layer, false, &blob,
+		&spool_fd, NULL, NULL, NULL);
 	if (!rc) {
 		assert_blob(bench, blob);
 		assert_int_equal(spool_fd >= 0, layer->needs_spool);
@@ -570,8 +572,8 @@ static void a_layer_is_fetched_once(void **state)
 	struct progress progress = { 0 };
 	struct layer *layer;
 
-	assert_int_equal(
-		store_layer(bench->store, "repo", &bench->fake.blob, &layer, &progress, NULL, NULL),
+	assert_int_equal(store_layer(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &layer,
+				 &progress, NULL, NULL),
 		0);
 	assert_true(digest_equal(&layer->digest, &bench->fake.blob.digest));
 	assert_true(digest_equal(&layer->diff_id, &bench->fake.blob.digest)); /* a plain tar */
@@ -607,8 +609,8 @@ static void *ask(void *context)
 	struct bench *bench = asker->bench;
 	struct layer *layer = NULL;
 
-	asker->rc = store_layer(
-		bench->store, "repo", &bench->fake.blob, &layer, NULL, &asker->cancel, NULL);
+	asker->rc = store_layer(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &layer, NULL,
+		&asker->cancel, NULL);
 	layer_free(layer);
 	return NULL;
 }
@@ -719,8 +721,8 @@ static void *ask_for_blob(void *context)
 	struct bench *bench = asker->bench;
 	struct stored_blob blob;
 
-	asker->rc = store_blob(
-		bench->store, "repo", &bench->fake.blob, &blob, NULL, &asker->cancel, NULL);
+	asker->rc = store_blob(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &blob, NULL,
+		&asker->cancel, NULL);
 	if (!asker->rc)
 		stored_blob_release(&blob);
 	return NULL;
@@ -903,12 +905,14 @@ static void a_limit_is_kept_without_a_size(void **state)
 	bench->config.fetch_limit = MIB;
 	remount(bench);
 	assert_int_equal(
-		store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), -EFBIG);
+		store_blob(bench->store, STORE_FETCH, "repo", &blob, &stored, NULL, NULL, NULL),
+		-EFBIG);
 	assert_true(bench->fake.sent <= MIB + 256 * 1024);
 	assert_false(is_cached(bench, "partial"));
 	bench->config.fetch_limit = 0;
 	remount(bench);
-	assert_int_equal(store_blob(bench->store, "repo", &blob, &stored, NULL, NULL, NULL), 0);
+	assert_int_equal(
+		store_blob(bench->store, STORE_FETCH, "repo", &blob, &stored, NULL, NULL, NULL), 0);
 	assert_blob(bench, stored.bytes);
 	stored_blob_release(&stored);
 }
@@ -986,7 +990,8 @@ static int locate(struct bench *bench, const char *id, struct cancel *cancel)
 		.layer_id = (char *)id };
 	struct descriptor found = { 0 };
 	struct error err = { "" };
-	int rc = store_locate(bench->store, "repo", &layer, &found, NULL, cancel, &err);
+	int rc =
+		store_locate(bench->store, STORE_FETCH, "repo", &layer, &found, NULL, cancel, &err);
 
 	if (rc) {
 		assert_true(*err.text);
@@ -1060,7 +1065,8 @@ static void an_evicted_layer_is_asked_for_with_its_id(void **state)
 	assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
 	layer = bench->fake.blob;
 	layer.layer_id = (char *)LAYER_ID;
-	assert_int_equal(store_layer(bench->store, "repo", &layer, &made, NULL, NULL, NULL), 0);
+	assert_int_equal(
+		store_layer(bench->store, STORE_FETCH, "repo", &layer, &made, NULL, NULL, NULL), 0);
 	layer_free(made);
 	assert_string_equal(bench->fake.layer_id, LAYER_ID);
 	assert_int_equal(bench->fake.opens, 1);
@@ -1196,8 +1202,8 @@ static void offline_asks_for_nothing(void **state)
 	remount(bench);
 	assert_int_equal(get_layer(bench), -ENETUNREACH);
 	assert_int_equal(get_blob(bench), -ENETUNREACH);
-	assert_int_equal(store_manifest(bench->store, "repo", &bench->fake.blob.digest, &bytes,
-				 &len, NULL, NULL, NULL),
+	assert_int_equal(store_manifest(bench->store, STORE_FETCH, "repo", &bench->fake.blob.digest,
+				 &bytes, &len, NULL, NULL, NULL),
 		-ENETUNREACH);
 	assert_int_equal(
 		store_resolve(bench->store, "repo", "1", &resolved, NULL, NULL), -ENETUNREACH);
@@ -1247,8 +1253,9 @@ static void a_damaged_layer_is_made_anew(void **state)
 	struct bench *bench = *state;
 	struct layer *layer;
 
-	assert_int_equal(
-		store_layer(bench->store, "repo", &bench->fake.blob, &layer, NULL, NULL, NULL), 0);
+	assert_int_equal(store_layer(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &layer,
+				 NULL, NULL, NULL),
+		0);
 	store_layer_damaged(bench->store, layer);
 	layer_free(layer);
 	assert_false(is_cached(bench, "blobs/sha256"));
@@ -1284,9 +1291,11 @@ static int get_spans(struct bench *bench, uint32_t *ret_count)
 	int rc;
 
 	*ret_count = 0;
-	assert_int_equal(store_layer(bench->store, "repo", &listed, &layer, NULL, NULL, NULL), 0);
-	rc = store_layer_files(
-		bench->store, "repo", &listed, layer, true, &blob, &spool_fd, NULL, NULL, &err);
+	assert_int_equal(
+		store_layer(bench->store, STORE_FETCH, "repo", &listed, &layer, NULL, NULL, NULL),
+		0);
+	rc = store_layer_files(bench->store, STORE_FETCH, "repo", &listed, layer, true, &blob,
+		&spool_fd, NULL, NULL, &err);
 	for (uint32_t i = 0; !rc && i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
 		CLEANUP(readerp) struct reader *part = NULL;
@@ -1585,8 +1594,8 @@ static int get_manifest(struct bench *bench, char **ret_type)
 {
 	CLEANUP(freep) char *bytes = NULL;
 	size_t len = 0;
-	int rc = store_manifest(
-		bench->store, "repo", &bench->fake.blob.digest, &bytes, &len, ret_type, NULL, NULL);
+	int rc = store_manifest(bench->store, STORE_FETCH, "repo", &bench->fake.blob.digest, &bytes,
+		&len, ret_type, NULL, NULL);
 
 	if (!rc) {
 		assert_int_equal(len, bench->fake.blob.size);
@@ -1603,7 +1612,7 @@ static int get_document(struct bench *bench, uint64_t size)
 	int rc;
 
 	blob.size = size;
-	rc = store_document(bench->store, "repo", &blob, &bytes, &len, NULL, NULL);
+	rc = store_document(bench->store, STORE_FETCH, "repo", &blob, &bytes, &len, NULL, NULL);
 	if (!rc) {
 		assert_int_equal(len, bench->fake.blob.size);
 		assert_memory_equal(bytes, bench->fake.bytes, len + 1);
@@ -1654,8 +1663,8 @@ static int get_signed(struct bench *bench, char **ret)
 {
 	size_t len;
 
-	return store_manifest(
-		bench->store, "repo", &bench->fake.blob.digest, ret, &len, NULL, NULL, NULL);
+	return store_manifest(bench->store, STORE_FETCH, "repo", &bench->fake.blob.digest, ret,
+		&len, NULL, NULL, NULL);
 }
 
 static void a_manifest_that_is_signed_anew_is_kept(void **state)
@@ -1957,8 +1966,9 @@ static void local_blobs_stay_where_they_are(void **state)
 	assert_int_equal(get_files(bench), 0);
 	assert_false(is_cached(bench, "blobs/sha256"));
 	assert_true(is_cached(bench, "index/sha256"));
-	assert_int_equal(
-		store_blob(bench->store, "", &bench->fake.blob, &blob, &progress, NULL, NULL), 0);
+	assert_int_equal(store_blob(bench->store, STORE_FETCH, "", &bench->fake.blob, &blob,
+				 &progress, NULL, NULL),
+		0);
 	assert_int_equal(progress.done, bench->fake.blob.size);
 	assert_true(blob.is_local);
 	assert_true(stored_blob_is_intact(&blob));
@@ -1981,8 +1991,9 @@ static void a_local_blob_is_hashed_once(void **state)
 
 	go_local(bench, &local);
 	assert_int_equal(get_blob(bench), 0);
-	assert_int_equal(
-		store_blob(bench->store, "", &bench->fake.blob, &blob, &progress, NULL, NULL), 0);
+	assert_int_equal(store_blob(bench->store, STORE_FETCH, "", &bench->fake.blob, &blob,
+				 &progress, NULL, NULL),
+		0);
 	assert_int_equal(progress.done, 0); /* no pass */
 	stored_blob_release(&blob);
 }
@@ -2047,8 +2058,9 @@ static void blobs_lie_in_archives(void **state)
 	assert_int_equal(get_document(bench, DESCRIPTOR_SIZE_UNKNOWN), 0);
 	assert_false(is_cached(bench, "blobs/sha256"));
 	assert_true(is_cached(bench, "index/sha256"));
-	assert_int_equal(
-		store_blob(bench->store, "repo", &bench->fake.blob, &blob, NULL, NULL, NULL), 0);
+	assert_int_equal(store_blob(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &blob,
+				 NULL, NULL, NULL),
+		0);
 	assert_true(stored_blob_is_intact(&blob));
 	flip(path, 0); /* whatever changed there: nobody can tell */
 	assert_false(stored_blob_is_intact(&blob));
@@ -2072,8 +2084,9 @@ static void the_size_of_a_local_blob_is_what_it_is(void **state)
 	bench->fake.is_unsized = true;
 	blob = as_listed(bench);
 	go_archive(bench, path, sizeof path);
-	assert_int_equal(
-		store_layer(bench->store, "repo", &blob, &layer, &progress, NULL, NULL), 0);
+	assert_int_equal(store_layer(bench->store, STORE_FETCH, "repo", &blob, &layer, &progress,
+				 NULL, NULL),
+		0);
 	layer_free(layer);
 	assert_int_equal(progress.total, bench->fake.blob.size);
 	assert_int_equal(progress.done, bench->fake.blob.size);
@@ -2093,6 +2106,211 @@ static void local_layers_are_located_where_they_lie(void **state)
 	assert_int_equal(locate(bench, LAYER_ID "0", NULL), -EIO);
 }
 
+/* --- step by step --- */
+
+enum thing { THE_INDEX, THE_BLOB, THE_FILES, ALL_FILES, THE_DOCUMENT, THE_LOCATION };
+
+static int take_step(struct bench *bench, enum thing thing, enum store_step step)
+{
+	const struct descriptor *blob = &bench->fake.blob;
+	const struct descriptor nameless = { .media_type = (char *)TAR_TYPE,
+		.size = DESCRIPTOR_SIZE_UNKNOWN,
+		.layer_id = (char *)LAYER_ID };
+	CLEANUP(descriptor_release) struct descriptor found = { 0 };
+	CLEANUP(readerp) struct reader *bytes = NULL;
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(closep) int spool_fd = -1;
+	struct store *store = bench->store;
+	struct stored_blob stored = { 0 };
+	struct layer *layer = NULL;
+	size_t len;
+	int rc = -EINVAL;
+
+	switch (thing) {
+	case THE_INDEX:
+		rc = store_layer(store, step, "repo", blob, &layer, NULL, NULL, NULL);
+		break;
+	case THE_BLOB:
+		rc = store_blob(store, step, "repo", blob, &stored, NULL, NULL, NULL);
+		break;
+	case THE_FILES:
+	case ALL_FILES:
+		layer = calloc(1, sizeof *layer); /* what is asked for depends on that alone: */
+		assert_non_null(layer);
+		layer->needs_spool = !strcmp(blob->media_type, TAR_TYPE "+zstd");
+		rc = store_layer_files(store, step, "repo", blob, layer, thing == THE_FILES, &bytes,
+			&spool_fd, NULL, NULL, NULL);
+		free(TAKE(layer));
+		break;
+	case THE_DOCUMENT:
+		rc = store_document(store, step, "repo", blob, &text, &len, NULL, NULL);
+		break;
+	case THE_LOCATION:
+		rc = store_locate(store, step, "repo", &nameless, &found, NULL, NULL, NULL);
+		break;
+	}
+	layer_free(layer);
+	stored_blob_release(&stored);
+	return rc;
+}
+
+/* What a call from STORE_LOOK on goes through, as the things are that it finds. */
+static const struct step_case {
+	const char *name;
+	enum thing thing;
+	bool was_fetched; /* by this store, whose cache then has all of it; but for: */
+	bool lacks_index, lacks_blob, lacks_spool, is_rotten;
+	bool is_remounted, is_other; /* identity */
+	bool is_packed, is_local, may_wait;
+	enum store_step steps[4]; /* after STORE_LOOK, up to the last one: zeros */
+	unsigned asked;           /* the source was, so often */
+} step_cases[] = {
+	{ "look: no index", THE_INDEX, .steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: an index", THE_INDEX, .was_fetched = true },
+	{ "look: an index alone", THE_INDEX, .was_fetched = true, .lacks_blob = true },
+	{ "look: a blob to be indexed", THE_INDEX, .was_fetched = true, .lacks_index = true,
+		.steps = { STORE_WORK } },
+	{ "look: a rotten one", THE_INDEX, .was_fetched = true, .lacks_index = true,
+		.is_rotten = true, .steps = { STORE_WORK, STORE_FETCH }, .asked = 1 },
+	{ "look: somebody else's index", THE_INDEX, .was_fetched = true, .is_other = true,
+		.steps = { STORE_ASK }, .asked = 1 },
+	{ "look: somebody else's index alone", THE_INDEX, .was_fetched = true, .lacks_blob = true,
+		.is_other = true, .steps = { STORE_ASK }, .asked = 1 },
+	{ "look: somebody else's blob to be indexed", THE_INDEX, .was_fetched = true,
+		.lacks_index = true, .is_other = true, .steps = { STORE_ASK, STORE_WORK },
+		.asked = 1 },
+	{ "look: no blob", THE_BLOB, .steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: a blob", THE_BLOB, .was_fetched = true },
+	{ "look: a blob that lies there", THE_BLOB, .was_fetched = true, .is_remounted = true,
+		.steps = { STORE_WORK } },
+	{ "look: a rotten blob", THE_BLOB, .was_fetched = true, .is_remounted = true,
+		.is_rotten = true, .steps = { STORE_WORK, STORE_FETCH }, .asked = 1 },
+	{ "look: somebody else's blob", THE_BLOB, .was_fetched = true, .is_other = true,
+		.steps = { STORE_ASK, STORE_WORK }, .asked = 1 },
+	{ "look: an evicted blob", THE_BLOB, .was_fetched = true, .lacks_blob = true,
+		.steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: files", THE_FILES, .was_fetched = true },
+	{ "look: files without a blob", THE_FILES, .was_fetched = true, .lacks_blob = true },
+	{ "look: all files", ALL_FILES, .was_fetched = true, .lacks_blob = true,
+		.steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: files with a spool", THE_FILES, .was_fetched = true, .is_packed = true },
+	{ "look: a spool alone", THE_FILES, .was_fetched = true, .is_packed = true,
+		.lacks_blob = true },
+	{ "look: somebody else's spool", THE_FILES, .was_fetched = true, .is_packed = true,
+		.lacks_blob = true, .is_other = true, .steps = { STORE_ASK }, .asked = 1 },
+	{ "look: a spool to be made", THE_FILES, .was_fetched = true, .is_packed = true,
+		.lacks_spool = true, .steps = { STORE_WORK } },
+	{ "look: neither blob nor spool", THE_FILES, .was_fetched = true, .is_packed = true,
+		.lacks_spool = true, .lacks_blob = true, .steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: no document", THE_DOCUMENT, .steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: a document", THE_DOCUMENT, .was_fetched = true },
+	{ "look: somebody else's document", THE_DOCUMENT, .was_fetched = true, .is_other = true,
+		.steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: a layer nobody has read", THE_LOCATION, .steps = { STORE_FETCH }, .asked = 1 },
+	{ "look: a layer that was read", THE_LOCATION, .was_fetched = true },
+	{ "look: a local blob to be indexed", THE_INDEX, .is_local = true,
+		.steps = { STORE_WORK } },
+	{ "look: a local index", THE_INDEX, .is_local = true, .was_fetched = true },
+	{ "look: a local blob", THE_BLOB, .is_local = true, .steps = { STORE_WORK } },
+	{ "look: a local document", THE_DOCUMENT, .is_local = true },
+	{ "look: a local layer nobody has read", THE_LOCATION, .is_local = true,
+		.steps = { STORE_WORK } },
+	{ "look: an engine's blob", THE_INDEX, .is_local = true, .may_wait = true,
+		.steps = { STORE_FETCH } },
+	{ "look: an engine's document", THE_DOCUMENT, .is_local = true, .may_wait = true,
+		.steps = { STORE_FETCH } },
+	{ "look: an engine's layer", THE_LOCATION, .is_local = true, .may_wait = true,
+		.steps = { STORE_FETCH } },
+};
+
+static unsigned asked(const struct bench *bench)
+{
+	const struct fake *fake = &bench->fake;
+
+	return fake->opens + fake->ranges + fake->proves + fake->manifests + fake->layers;
+}
+
+static void prepare_step(struct bench *bench, const struct step_case *c)
+{
+	char path[512];
+
+	if (c->is_packed)
+		set_packed(bench);
+	if (c->is_local)
+		go_archive(bench, path, sizeof path);
+	bench->fake.base.may_wait = c->may_wait;
+	if (c->was_fetched)
+		assert_int_equal(take_step(bench,
+					 c->thing == THE_DOCUMENT   ? THE_DOCUMENT
+					 : c->thing == THE_LOCATION ? THE_LOCATION
+								    : THE_INDEX,
+					 STORE_FETCH),
+			0);
+	if (c->is_rotten)
+		flip(in_cache(bench, "blobs/sha256"), 1000);
+	if (c->lacks_index)
+		assert_int_equal(unlink(in_cache(bench, "index/sha256")), 0);
+	if (c->lacks_blob)
+		assert_int_equal(unlink(in_cache(bench, "blobs/sha256")), 0);
+	if (c->lacks_spool)
+		assert_int_equal(unlink(in_cache(bench, "spool/sha256")), 0);
+	if (c->is_other)
+		bench->fake.identity = "somebody else";
+	if (c->is_remounted || c->is_other)
+		remount(bench);
+}
+
+static void step_row(void **state)
+{
+	const struct step_case *c = *state;
+	enum store_step step = STORE_LOOK;
+	struct bench *bench;
+	unsigned before;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	prepare_step(bench, c);
+	before = asked(bench);
+	for (size_t i = 0; i == 0 || step; i++) {
+		unsigned so_far = asked(bench);
+		int rc = take_step(bench, c->thing, step);
+
+		assert_int_equal(rc, c->steps[i]);
+		if ((step == STORE_LOOK || step == STORE_WORK) && !c->is_local)
+			assert_int_equal(asked(bench), so_far);
+		step = (enum store_step)rc;
+	}
+	if (!c->is_local)
+		assert_int_equal(asked(bench) - before, c->asked);
+	if (!c->may_wait && !(c->is_local && c->thing == THE_LOCATION)) /* then nothing is kept */
+		assert_int_equal(take_step(bench, c->thing, STORE_LOOK), 0);
+	(void)teardown(&made);
+}
+
+/* Somebody fetches the blob and hangs, when it comes into the cache by other ways. */
+static void work_waits_for_no_network(void **state)
+{
+	struct bench *bench = *state;
+	struct asker worker = { .bench = bench };
+	char aside[512];
+
+	assert_int_equal(get_layer(bench), 0);
+	(void)snprintf(aside, sizeof aside, "%s/aside", bench->dir);
+	assert_int_equal(rename(in_cache(bench, "blobs/sha256"), aside), 0);
+	bench->fake.hangs = 1;
+	cancel_init(&worker.cancel);
+	assert_int_equal(pthread_create(&worker.thread, NULL, ask_for_blob, &worker), 0);
+	wait_until_hanging(bench, 1);
+	assert_int_equal(unlink(in_cache(bench, "index/sha256")), 0);
+	assert_int_equal(rename(aside, in_cache(bench, "blobs/sha256")), 0);
+	assert_int_equal(take_step(bench, THE_INDEX, STORE_LOOK), STORE_WORK);
+	assert_int_equal(take_step(bench, THE_INDEX, STORE_WORK), 0); /* else this would hang */
+	assert_int_equal(take_step(bench, THE_BLOB, STORE_LOOK), 0);
+	cancel_set(&worker.cancel);
+	assert_int_equal(finish(&worker), -EINTR);
+}
+
 #define BENCHED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define ROWS(table, fn)                                                                            \
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                             \
@@ -2110,6 +2328,7 @@ int main(void)
 		BENCHED(a_waiter_takes_over_from_a_cancelled_worker),
 		BENCHED(a_waiter_can_give_up),
 		BENCHED(what_is_cached_waits_for_nobody),
+		BENCHED(work_waits_for_no_network),
 		BENCHED(a_rotten_partial_heals),
 		BENCHED(a_partial_that_is_too_long_starts_over),
 		BENCHED(a_whole_partial_needs_a_proof),
@@ -2161,7 +2380,7 @@ int main(void)
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
 				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases) +
 				ARRAY_SIZE(unsized_cases) + ARRAY_SIZE(data_cases) +
-				ARRAY_SIZE(range_cases)];
+				ARRAY_SIZE(range_cases) + ARRAY_SIZE(step_cases)];
 	size_t n = ARRAY_SIZE(benched);
 
 	memcpy(tests, benched, sizeof benched);
@@ -2171,5 +2390,6 @@ int main(void)
 	ROWS(unsized_cases, unsized_row);
 	ROWS(data_cases, data_row);
 	ROWS(range_cases, range_row);
+	ROWS(step_cases, step_row);
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

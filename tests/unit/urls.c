@@ -285,7 +285,7 @@ static int get_blob(struct bench *bench, struct error *err)
 {
 	static unsigned char bytes[SMALL_LEN];
 	struct stored_blob blob;
-	int rc = store_blob(bench->store, "app", &bench->blob, &blob, NULL, NULL, err);
+	int rc = store_blob(bench->store, STORE_FETCH, "app", &bench->blob, &blob, NULL, NULL, err);
 
 	if (rc)
 		return rc;
