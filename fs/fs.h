@@ -37,11 +37,25 @@
 
 enum {
 	CONTENT_TIMEOUT_S =
-		86400,        /* of what is named by a digest, and of names no grammar allows */
-	READ_MAX = 1 << 20,   /* bytes of one read request */
-	META_THREADS = 4,     /* for lists, tags and documents */
+		86400,       /* of what is named by a digest, and of names no grammar allows */
+	READ_MAX = 1 << 20,  /* bytes of one read request */
+	SMALL_MAX = 1 << 20, /* bytes of a blob that comes no later than a piece of another would */
 	STALE_WAIT_MS = 1000, /* how long a refresh may hold up one who has an old answer */
 };
+
+/* Threads that wait for a network: one has one transfer at a time, and each may take as long as
+ * retries and stall_timeout let it.  What is here needs none of them (load.h). */
+enum {
+	/* Lists, tags, documents and proofs.  A few that hang shall hold up no others; many more at
+	 * once would be a burden to a registry. */
+	REQUEST_THREADS = 16,
+};
+/* Large blobs: max_transfers.  Pieces of them, and small ones: as many, so that who wants a little
+ * does not wait for who wants a lot. */
+static inline unsigned fs_transfers_max(const struct options *options)
+{
+	return REQUEST_THREADS + 2 * (unsigned)options->max_transfers;
+}
 
 /* Every request the kernel makes, for the counters; those behind OP_PARKABLE wait for nothing. */
 #define FS_OPERATIONS(X)                                                                           \

@@ -26,6 +26,27 @@ void load_release(struct load *load)
 	cancel_release(&load->cancel);
 }
 
+static enum load_pool pool_of(const struct load *load)
+{
+	switch (load->step) {
+	case STORE_LOOK:
+		break;
+	case STORE_ASK:
+		return POOL_REQUEST;
+	case STORE_WORK:
+		return POOL_WORK;
+	case STORE_FETCH:
+		return load->is_small ? POOL_PIECE : load->type->fetch_pool;
+	}
+	return load->type->pool;
+}
+
+static void submit(struct load *load, enum store_step step)
+{
+	load->step = step;
+	pool_submit(load->fs->pools[pool_of(load)], &load->job);
+}
+
 void load_start(struct load *load, pid_t asker)
 {
 	struct fs *fs = load->fs;
@@ -46,7 +67,7 @@ void load_start(struct load *load, pid_t asker)
 	if (fs->running)
 		fs->running->prev_running = &load->next_running;
 	fs->running = load;
-	pool_submit(fs->pools[load->type->pool], &load->job);
+	submit(load, STORE_LOOK);
 }
 
 int load_want(struct load *load, struct need *need)
@@ -92,6 +113,12 @@ struct request *load_ended(struct load *load)
 {
 	struct request *waiters;
 
+	if (load->rc > 0 && !cancel_is_set(&load->cancel)) {
+		submit(load, (enum store_step)load->rc);
+		return NULL;
+	}
+	if (load->rc > 0)
+		load->rc = error_set(&load->err, EINTR, "cancelled");
 	*load->prev_running = load->next_running;
 	if (load->next_running)
 		load->next_running->prev_running = load->prev_running;

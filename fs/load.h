@@ -9,6 +9,18 @@
  * failed.  Only run() works elsewhere, on a pool's thread, and touches nothing
  * but the load's own fields and what fetch makes thread-safe.
  *
+ * Threads that wait for a network are bounded (fs.h), and a registry may hold all of them as
+ * long as it likes.  So what is in the cache must not need them: run() is called on the pool that
+ * looks for what is there, which never waits for others, and only when that is not enough once
+ * more, on the pool for what is lacking:
+ *
+ *	POOL_LOOK ----> POOL_REQUEST	a small answer: a list, a tag, a document, a proof
+ *	          ----> POOL_PIECE	some bytes: a piece of a layer, a small blob
+ *	          ----> POOL_TRANSFER	a large one, which takes long
+ *	          ----> POOL_WORK	long work on what is here: none of that
+ *
+ * What can only be asked for begins on its own pool, as what needs no look (POOL_DECODE) does.
+ *
  *	IDLE --load_want()--> RUNNING --job done--> READY
  *	  ^                      |
  *	  |                      +--error--> FAILED --LOAD_RETRY_MS later--+
@@ -30,6 +42,7 @@
 #include "fetch/clock.h"
 #include "fetch/observer.h"
 #include "fetch/pool.h"
+#include "fetch/store/store.h"
 #include "model/error.h"
 
 struct fs;
@@ -41,17 +54,28 @@ enum {
 	LOAD_RETRY_MS = 5000,        /* a failure is remembered for so long */
 };
 
-/* Which threads a job runs on.  Apart, so that a stalled registry takes no thread
- * from a cached read, and a long index pass none from a short decode. */
-enum load_pool { POOL_META, POOL_TRANSFER, POOL_INDEX, POOL_DECODE, POOL_COUNT };
+/* Which threads a job runs on.  Apart, so that nothing short waits for something long, and nothing
+ * that is here for a network. */
+enum load_pool {
+	POOL_LOOK,
+	POOL_REQUEST,
+	POOL_PIECE,
+	POOL_TRANSFER,
+	POOL_WORK,
+	POOL_DECODE,
+	POOL_COUNT,
+};
 
 enum load_state { LOAD_IDLE, LOAD_RUNNING, LOAD_READY, LOAD_FAILED };
 
 struct load_type {
-	enum load_pool pool;
-	/* Pool thread: does the work, leaves the result in the load; 0 or -errno and load->err. */
+	enum load_pool pool;       /* where it begins */
+	enum load_pool fetch_pool; /* where it goes on with STORE_FETCH, if it is not small */
+	/* Pool thread: does the work, leaves the result in the load; 0 or -errno and load->err.
+	 * Or the step (positive, see store.h) that has to be taken: then it is called once more,
+	 * with that as load->step, on that step's pool. */
 	int (*run)(struct load *load);
-	/* Loop thread, after every run(), before anything else: may change load->rc; -EINTR
+	/* Loop thread, after every last run(), before anything else: may change load->rc; -EINTR
 	 * means that the waiters shall try again.  May be NULL. */
 	void (*settle)(struct load *load);
 	/* Loop thread, when load->rc is 0: makes the result visible.  May be NULL. */
@@ -68,12 +92,14 @@ struct load {
 	struct fs *fs;
 	const struct load_type *type;
 	enum load_state state;
-	int rc;            /* of the last run */
-	struct error err;  /* of the last run */
-	uint64_t ended_ms; /* when the last run ended, by the monotonic clock */
+	enum store_step step; /* for run() */
+	int rc;               /* of the last run */
+	struct error err;     /* of the last run */
+	uint64_t ended_ms;    /* when the last run ended, by the monotonic clock */
 	uint64_t started_ms;
 	struct cancel cancel;
 	struct progress progress;
+	bool is_small;           /* fetched as a piece is; set by the owner, once */
 	bool has_old;            /* an earlier result is still there, too old to be given freely */
 	struct request *waiters; /* a list; requests unlink themselves */
 	struct load *next_running, **prev_running;
@@ -101,8 +127,8 @@ void load_start(struct load *load, pid_t asker);
 /* What was there is too old: the next load_want() starts it again. */
 void load_forget(struct load *load);
 
-/* The job of a load has ended (called by the loop): publish, and hand the waiters back
- * as a list to run again. */
+/* The job of a load has ended (called by the loop): goes on with the next step, or publishes and
+ * hands the waiters back as a list to run again. */
 struct request *load_ended(struct load *load);
 
 /* Says nothing about the thing itself, only that it could not be had now. */

@@ -135,9 +135,11 @@ static int start_pools(struct fs *fs, struct error *err)
 		const char *name;
 		unsigned threads;
 	} pools[POOL_COUNT] = {
-		[POOL_META] = { "meta", META_THREADS },
+		[POOL_LOOK] = { "look", cores },
+		[POOL_REQUEST] = { "request", REQUEST_THREADS },
+		[POOL_PIECE] = { "piece", (unsigned)fs->options->max_transfers },
 		[POOL_TRANSFER] = { "transfer", (unsigned)fs->options->max_transfers },
-		[POOL_INDEX] = { "index", cores },
+		[POOL_WORK] = { "work", cores },
 		[POOL_DECODE] = { "decode", cores },
 	};
 

@@ -132,7 +132,7 @@ static void list_publish(struct load *load)
 }
 
 static const struct load_type list_type = {
-	.pool = POOL_META, .run = list_run, .publish = list_publish
+	.pool = POOL_REQUEST, .run = list_run, .publish = list_publish
 };
 
 static int list_get(struct fs *fs, const char *repository, bool is_untagged,
@@ -221,7 +221,7 @@ static void ref_publish(struct load *load)
 }
 
 static const struct load_type ref_type = {
-	.pool = POOL_META, .run = ref_run, .publish = ref_publish
+	.pool = POOL_REQUEST, .run = ref_run, .publish = ref_publish
 };
 
 /* A tag holds no '/', so the key is unambiguous. */

@@ -83,11 +83,11 @@ static int document_run(struct load *load)
 	int rc;
 
 	if (object->is_manifest)
-		rc = store_manifest(load->fs->store, STORE_FETCH, object->repository,
+		rc = store_manifest(load->fs->store, load->step, object->repository,
 			&object->descriptor.digest, &object->bytes, &len, &object->type,
 			&load->cancel, &load->err);
 	else
-		rc = store_document(load->fs->store, STORE_FETCH, object->repository,
+		rc = store_document(load->fs->store, load->step, object->repository,
 			&object->descriptor, &object->bytes, &len, &load->cancel, &load->err);
 	if (rc)
 		return rc;
@@ -137,9 +137,10 @@ static void document_publish(struct load *load)
 	evict(objects);
 }
 
-static const struct load_type document_type = {
-	.pool = POOL_META, .run = document_run, .publish = document_publish
-};
+static const struct load_type document_type = { .pool = POOL_LOOK,
+	.fetch_pool = POOL_REQUEST,
+	.run = document_run,
+	.publish = document_publish };
 
 static int document_get(struct fs *fs, const char *repository, const struct descriptor *descriptor,
 	bool is_manifest, struct document_object **ret, struct need *need)

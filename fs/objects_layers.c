@@ -60,7 +60,7 @@ static void find_xattr_names(struct layer_object *object)
 static int layer_run(struct load *load)
 {
 	struct layer_object *object = container_of(load, struct layer_object, load);
-	int rc = store_layer(load->fs->store, STORE_FETCH, object->repository, &object->descriptor,
+	int rc = store_layer(load->fs->store, load->step, object->repository, &object->descriptor,
 		&object->layer, &load->progress, &load->cancel, &load->err);
 
 	if (!rc)
@@ -92,16 +92,11 @@ static void layer_publish(struct load *load)
 			object->key, object->layer->dropped);
 }
 
-static const struct load_type layer_types[] = {
-	{ .pool = POOL_TRANSFER,
-		.run = layer_run,
-		.publish = layer_publish,
-		.describe = layer_describe },
-	{ .pool = POOL_INDEX,
-		.run = layer_run,
-		.publish = layer_publish,
-		.describe = layer_describe },
-};
+static const struct load_type layer_type = { .pool = POOL_LOOK,
+	.fetch_pool = POOL_TRANSFER,
+	.run = layer_run,
+	.publish = layer_publish,
+	.describe = layer_describe };
 
 /* --- the files --- */
 
@@ -116,14 +111,15 @@ static int files_run(struct load *load)
 	layer_free(files->fresh_layer); /* of a run that went no further */
 	files->fresh_layer = NULL;
 	if (files->is_damaged) {
-		store_layer_damaged(store, layer);
-		rc = store_layer(store, STORE_FETCH, object->repository, &object->descriptor,
+		if (load->step == STORE_LOOK) /* and not what comes instead */
+			store_layer_damaged(store, layer);
+		rc = store_layer(store, load->step, object->repository, &object->descriptor,
 			&files->fresh_layer, &load->progress, &load->cancel, &load->err);
 		if (rc)
 			return rc;
 		layer = files->fresh_layer;
 	}
-	return store_layer_files(store, STORE_FETCH, object->repository, &object->descriptor, layer,
+	return store_layer_files(store, load->step, object->repository, &object->descriptor, layer,
 		!files->needs_whole, &files->fresh_blob, &files->fresh_spool_fd, &load->progress,
 		&load->cancel, &load->err);
 }
@@ -195,16 +191,11 @@ static void files_describe(const struct load *load, char *text, size_t len)
 	describe_blob(&container_of(files, struct layer_object, files)->descriptor, text, len);
 }
 
-static const struct load_type files_types[] = {
-	{ .pool = POOL_TRANSFER,
-		.run = files_run,
-		.publish = files_publish,
-		.describe = files_describe },
-	{ .pool = POOL_INDEX,
-		.run = files_run,
-		.publish = files_publish,
-		.describe = files_describe },
-};
+static const struct load_type files_type = { .pool = POOL_LOOK,
+	.fetch_pool = POOL_TRANSFER,
+	.run = files_run,
+	.publish = files_publish,
+	.describe = files_describe };
 
 /* --- layer objects --- */
 
@@ -244,13 +235,13 @@ struct layer_object *layer_peek(
 static struct layer_object *layer_object_new(
 	struct fs *fs, const char *repository, const struct descriptor *blob, struct need *need)
 {
-	bool is_local = store_source(fs->store)->is_local;
 	struct layer_object *object = calloc(1, sizeof *object);
 
 	if (!object)
 		return NULL;
-	load_init(&object->load, fs, &layer_types[is_local]);
-	load_init(&object->files.load, fs, &files_types[is_local]);
+	load_init(&object->load, fs, &layer_type);
+	load_init(&object->files.load, fs, &files_type);
+	object->load.is_small = object->files.load.is_small = blob->size <= SMALL_MAX;
 	object->repository = repository;
 	object->files.spool_fd = -1;
 	object->key = digest_key('b', repository, &blob->digest, blob->size);
@@ -460,7 +451,7 @@ static int blob_run(struct load *load)
 {
 	struct blob_object *object = container_of(load, struct blob_object, load);
 
-	return store_blob(load->fs->store, STORE_FETCH, object->repository, &object->descriptor,
+	return store_blob(load->fs->store, load->step, object->repository, &object->descriptor,
 		&object->blob, &load->progress, &load->cancel, &load->err);
 }
 
@@ -497,13 +488,11 @@ static void blob_describe(const struct load *load, char *text, size_t len)
 	describe_blob(&container_of(load, struct blob_object, load)->descriptor, text, len);
 }
 
-static const struct load_type blob_types[] = {
-	{ .pool = POOL_TRANSFER,
-		.run = blob_run,
-		.publish = blob_publish,
-		.describe = blob_describe },
-	{ .pool = POOL_INDEX, .run = blob_run, .publish = blob_publish, .describe = blob_describe },
-};
+static const struct load_type blob_type = { .pool = POOL_LOOK,
+	.fetch_pool = POOL_TRANSFER,
+	.run = blob_run,
+	.publish = blob_publish,
+	.describe = blob_describe };
 
 static void blob_free(struct blob_object *object)
 {
@@ -529,7 +518,8 @@ static struct blob_object *blob_object_get(
 	object = calloc(1, sizeof *object);
 	if (!object)
 		return NULL;
-	load_init(&object->load, fs, &blob_types[store_source(fs->store)->is_local]);
+	load_init(&object->load, fs, &blob_type);
+	object->load.is_small = blob->size <= SMALL_MAX;
 	object->repository = repository;
 	object->key = TAKE(key);
 	if (descriptor_copy(&object->descriptor, blob, NULL)) {
@@ -601,7 +591,7 @@ static int changes_run(struct load *load)
 	return rc;
 }
 
-static const struct load_type changes_type = { .pool = POOL_INDEX, .run = changes_run };
+static const struct load_type changes_type = { .pool = POOL_WORK, .run = changes_run };
 
 static void changes_free(struct changes_object *object)
 {

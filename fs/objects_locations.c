@@ -12,7 +12,7 @@ static int location_run(struct load *load)
 	struct location_object *object = container_of(load, struct location_object, load);
 
 	descriptor_release(&object->found);
-	return store_locate(load->fs->store, STORE_FETCH, object->repository, &object->layer,
+	return store_locate(load->fs->store, load->step, object->repository, &object->layer,
 		&object->found, &load->progress, &load->cancel, &load->err);
 }
 
@@ -23,10 +23,10 @@ static void location_describe(const struct load *load, char *text, size_t len)
 	(void)snprintf(text, len, "layer %.12s", object->layer.layer_id);
 }
 
-static const struct load_type location_types[] = {
-	{ .pool = POOL_TRANSFER, .run = location_run, .describe = location_describe },
-	{ .pool = POOL_INDEX, .run = location_run, .describe = location_describe },
-};
+static const struct load_type location_type = { .pool = POOL_LOOK,
+	.fetch_pool = POOL_TRANSFER,
+	.run = location_run,
+	.describe = location_describe };
 
 static void location_free(struct location_object *object)
 {
@@ -74,7 +74,7 @@ static struct location_object *location_new(
 
 	if (!object)
 		return NULL;
-	load_init(&object->load, fs, &location_types[store_source(fs->store)->is_local]);
+	load_init(&object->load, fs, &location_type);
 	object->repository = repository;
 	object->key = location_key(repository, layer);
 	if (!object->key || descriptor_copy(&object->layer, layer, NULL)) {

@@ -148,7 +148,7 @@ static void piece_describe(const struct load *load, char *text, size_t len)
 	piece->layer->files.load.type->describe(&piece->layer->files.load, text, len);
 }
 
-static const struct load_type piece_type = { .pool = POOL_TRANSFER,
+static const struct load_type piece_type = { .pool = POOL_PIECE,
 	.run = piece_run,
 	.settle = piece_settle,
 	.publish = piece_publish,

@@ -116,7 +116,7 @@ static void referrers_publish(struct load *load)
 }
 
 static const struct load_type referrers_type = {
-	.pool = POOL_META,
+	.pool = POOL_REQUEST,
 	.run = referrers_run,
 	.publish = referrers_publish,
 	.is_optional = true,

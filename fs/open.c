@@ -41,7 +41,7 @@ static struct http_config http_config(const struct options *options)
 		.connect_timeout_ms = (unsigned)options->connect_timeout_ms,
 		.stall_timeout_ms = (unsigned)options->stall_timeout_ms,
 		.retries = (unsigned)options->retries,
-		.max_connections = (unsigned)options->max_transfers + META_THREADS,
+		.max_connections = fs_transfers_max(options),
 	};
 }
 
