@@ -89,7 +89,8 @@ int manifest_raw_get(struct fs *fs, const char *repository, const struct digest 
 /* A config or other small blob. */
 int small_blob_get(struct fs *fs, const char *repository, const struct descriptor *blob,
 	const struct document **ret, struct need *need);
-/* A manifest whose config has been read as well (unless it is an artifact). */
+/* A manifest whose config has been read as well (unless it is an artifact).  LOAD_PENDING: when the
+ * manifest is there, *ret is the image as far as that tells; else NULL. */
 int image_get(struct fs *fs, const char *repository, const struct digest *digest,
 	const struct image **ret, struct need *need);
 /* The platforms of an index (nested ones too) with their directory names, or the single one of a
@@ -115,6 +116,9 @@ int layer_get(struct fs *fs, const char *repository, const struct descriptor *bl
 /* All layers of an image that has a root file system; all are started before one is waited for. */
 int layers_get(struct fs *fs, const char *repository, const struct image *image, size_t count,
 	struct layer_object **ret, struct need *need);
+/* The layers of an image, perhaps without its config, will be wanted: starts them, and waits for
+ * nothing. */
+void layers_start(struct fs *fs, const char *repository, const struct image *image, pid_t asker);
 /* What passes over the layers found, one for each, for the caller to free. */
 int layer_facts_get(struct fs *fs, const char *repository, const struct image *image,
 	struct layer_facts **ret, struct need *need);

@@ -237,6 +237,7 @@ int image_get(struct fs *fs, const char *repository, const struct digest *digest
 	struct image *image;
 	int rc;
 
+	*ret = NULL;
 	rc = manifest_object_get(fs, repository, digest, &object, need);
 	if (rc)
 		return rc;

@@ -327,6 +327,14 @@ static int start_layers(struct fs *fs, const char *repository, const struct imag
 	return 0;
 }
 
+void layers_start(struct fs *fs, const char *repository, const struct image *image, pid_t asker)
+{
+	struct need unused = { .asker = asker };
+
+	/* What is wrong with one shows when they are asked for. */
+	(void)start_layers(fs, repository, image, image->layer_count, &unused);
+}
+
 void layer_note_history(
 	struct fs *fs, struct layer_object *object, const struct image *image, size_t layer)
 {

@@ -275,6 +275,8 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 	if (!strcmp(name, "oci.tar") || !strcmp(name, "docker.tar"))
 		return lookup_tar(fs, dir, name, place, ret, need);
 	rc = image_get(fs, place.repository, manifest, &image, need);
+	if (rc == LOAD_PENDING && image && !strcmp(name, "rootfs"))
+		return lookup_rootfs(fs, dir, image, &place, ret, need);
 	if (rc)
 		return rc;
 	take_time(dir, image);

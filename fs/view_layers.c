@@ -37,12 +37,14 @@ static void layer_name(const struct image *image, size_t layer, char *name, size
 	(void)snprintf(name, len, "%02zu-%.12s", layer + 1, digits);
 }
 
+/* As image_get(). */
 static int place_layers(
 	struct fs *fs, struct node *node, const struct image **ret, struct need *need)
 {
 	const struct digest *manifest;
 	int rc = place_manifest(fs, node, &manifest, need);
 
+	*ret = NULL;
 	return rc ? rc : image_get(fs, node->place.repository, manifest, ret, need);
 }
 
@@ -205,6 +207,16 @@ bool layers_are_loaded(struct fs *fs, const char *repository, const struct image
 	return true;
 }
 
+/* Are the layers here that make what is behind the door? */
+static bool is_open(struct fs *fs, const struct node *node, const struct image *image)
+{
+	const char *repository = node->place.repository;
+
+	return node->view == &view_rootfs
+		       ? layers_are_loaded(fs, repository, image, 0, image->layer_count)
+		       : layers_are_loaded(fs, repository, image, node->place.layer, 1);
+}
+
 int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, struct need *need)
 {
 	const struct image *image;
@@ -215,7 +227,8 @@ int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, 
 	if (!node)
 		return error_set(&need->err, ENOMEM, "out of memory");
 	rc = place_layers(fs, node, &image, need);
-	if (rc)
+	/* A closed door needs no config, and who goes in waits for that and the layers at once. */
+	if (rc && (rc != LOAD_PENDING || !image || is_open(fs, node, image)))
 		return rc;
 	rc = entry_node(fs, node, CONTENT_TIMEOUT_S, ret);
 	/* Until somebody goes in: what the root is when no layer says otherwise. */
@@ -223,10 +236,7 @@ int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, 
 	ret->attr.st_uid = fs->options->has_uid ? (uid_t)fs->options->uid : 0;
 	ret->attr.st_gid = fs->options->has_gid ? (gid_t)fs->options->gid : 0;
 	ret->attr_timeout = 0;
-	if (rc || !(node->view == &view_rootfs ? layers_are_loaded(fs, node->place.repository,
-							 image, 0, image->layer_count)
-					       : layers_are_loaded(fs, node->place.repository,
-							 image, node->place.layer, 1)))
+	if (rc || !is_open(fs, node, image))
 		return rc;
 	if (node->view->alias(fs, node, &alias, need) || space_stat(fs, alias, &behind, need))
 		return 0; /* the failure shows when somebody goes in */
@@ -247,6 +257,8 @@ static int rootfs_alias(struct fs *fs, struct node *node, fuse_ino_t *ret, struc
 	char text[DIGEST_TEXT_MAX];
 	int rc = place_layers(fs, node, &image, need);
 
+	if (rc == LOAD_PENDING && image) /* they come while the config does */
+		layers_start(fs, node->place.repository, image, need->asker);
 	if (rc)
 		return rc;
 	if (image->is_artifact)

@@ -128,3 +128,15 @@ poll 20 under_way $transfers_max || fail "$(requests .active) requests that nobo
 rules '[]'
 soon diff -r "$mnt/cold4/linux_amd64/rootfs/cold4" "$work/content/cold4"
 unmount "$mnt"
+
+# ---- a cold image: its config and all layers are asked for as soon as the manifest tells them ----
+
+rm -r "$cache"
+mount_imgfs "docker://$registry/app" "$mnt" max_transfers=3
+ls "$mnt" >"$work/stdout"
+hang "/blobs/"
+waiting ls "$mnt/three/linux_amd64/rootfs/three0"
+poll 20 under_way 4 || fail "$(requests .active) of config and three layers are under way"
+rules '[]'
+kill -TERM "${daemons[$mnt]}"
+wait_gone "${daemons[$mnt]}" 10 || fail "the daemon lives 10 s after SIGTERM"
