@@ -2,6 +2,7 @@
 #include "fetch/registry/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,23 +124,44 @@ int registry_open_range(struct source *source, const char *repository,
 	return open_part(source, repository, blob, offset, offset + len, ret, &start, cancel, err);
 }
 
+/* Who says yes to everything does not know how long the blob is. */
+static bool is_about(const struct descriptor *blob, bool is_said, uint64_t size)
+{
+	return !is_said || blob->size == DESCRIPTOR_SIZE_UNKNOWN || size == blob->size;
+}
+
+static int take_yes(struct registry *registry, const struct call *call,
+	const struct http_response *response, const struct descriptor *blob, struct error *err)
+{
+	bool is_part = response->status == 206;
+	uint64_t size = is_part ? response->total : response->length;
+
+	if (is_about(blob, is_part ? response->has_total : response->has_length, size))
+		return 0;
+	return error_set(err, EPROTO,
+		"%s: %s: an answer about %" PRIu64 " bytes, where it has %" PRIu64, registry->name,
+		call->subject, size, blob->size);
+}
+
 /* HEAD must not be carried to where a redirect leads: what is signed there is a
  * GET.  So that is what follows, for one byte; an empty blob has none (416). */
 static int prove_by_get(struct registry *registry, const char *repository,
-	const struct digest *digest, struct cancel *cancel, struct error *err)
+	const struct descriptor *blob, struct cancel *cancel, struct error *err)
 {
+	const struct http_response *response;
 	struct http_transfer *transfer = NULL;
 	struct blob_call get = { .path = "" };
-	long status;
 	int rc;
 
-	prepare(&get, HTTP_GET, repository, digest);
+	prepare(&get, HTTP_GET, repository, &blob->digest);
 	get.call.range_len = 1;
 	rc = registry_call(registry, &get.call, NULL, &transfer, cancel, err);
 	if (rc)
 		return rc;
-	status = http_response(transfer)->status;
-	if (status != 200 && status != 206 && status != 416)
+	response = http_response(transfer);
+	if (response->status == 200 || response->status == 206)
+		rc = take_yes(registry, &get.call, response, blob, err);
+	else if (response->status != 416)
 		rc = registry_refused(registry, &get.call, transfer, NULL, err);
 	http_close(transfer);
 	return rc;
@@ -157,7 +179,8 @@ int registry_prove(struct source *source, const char *repository, const struct d
 	struct registry *registry = registry_of(source);
 	struct http_transfer *transfer = NULL;
 	struct blob_call head = { .path = "" };
-	long status;
+	const struct http_response *response;
+	bool is_told;
 	int rc;
 
 	if (!repository_is_valid(repository))
@@ -167,10 +190,12 @@ int registry_prove(struct source *source, const char *repository, const struct d
 	rc = registry_call(registry, &head.call, NULL, &transfer, cancel, err);
 	if (rc)
 		return rc;
-	status = http_response(transfer)->status;
-	if (is_final(status) && status != 200)
+	response = http_response(transfer);
+	is_told = is_final(response->status);
+	if (response->status == 200)
+		is_told = is_about(blob, response->has_length, response->length);
+	else if (is_told)
 		rc = registry_refused(registry, &head.call, transfer, NULL, err);
 	http_close(transfer);
-	return is_final(status) ? rc
-				: prove_by_get(registry, repository, &blob->digest, cancel, err);
+	return is_told ? rc : prove_by_get(registry, repository, blob, cancel, err);
 }

@@ -19,6 +19,9 @@ int registry_repositories(
 int registry_tags(struct source *source, const char *repository, struct name_list *ret,
 	struct cancel *cancel, struct error *err);
 
+/* Is it a page of names, in that member of an object?  null stands for none. */
+int registry_check_list(const struct buf *body, const char *member, struct error *err);
+
 /* The path of the page that follows the one at path, by the Link headers of its answer: on the
  * same origin only.  The caller's; 0 and *ret NULL: there is none. */
 int registry_next_page(struct registry *registry, const char *path, char *const *links, char **ret,
@@ -29,6 +32,10 @@ int registry_resolve(struct source *source, const char *repository, const char *
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
 int registry_manifest(struct source *source, const char *repository, const struct digest *digest,
 	struct buf *body, char **ret_type, struct cancel *cancel, struct error *err);
+
+/* Is it a manifest or an index of any kind, of the type that was announced? */
+int registry_check_manifest(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, struct error *err);
 
 /* referrers.c */
 int registry_referrers(struct source *source, const char *repository, const struct digest *subject,

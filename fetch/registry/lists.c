@@ -62,17 +62,35 @@ static int take_names(struct listing *listing, char **names, struct error *err)
 	return 0;
 }
 
-static int parse_page(struct listing *listing, const struct buf *body, struct error *err)
+/* An object without the member is no empty list: it is somebody else's answer. */
+static int open_page(
+	struct json_object **ret, const struct buf *body, const char *member, struct error *err)
 {
 	CLEANUP(json_putp) struct json_object *document = NULL;
-	char **names = NULL;
-	int rc;
+	int rc = json_parse(&document, body->data ? body->data : "", body->len, err);
 
-	rc = json_parse(&document, body->data ? body->data : "", body->len, err);
-	if (!rc && !json_object_is_type(document, json_type_object))
-		rc = error_set(err, EIO, "no object");
-	if (!rc)
-		rc = json_get_strings(document, listing->member, &names, PAGE_NAMES_MAX, err);
+	if (rc)
+		return rc;
+	if (!json_object_is_type(document, json_type_object))
+		return error_set(err, EIO, "no object");
+	if (!json_object_object_get_ex(document, member, NULL))
+		return error_set(err, EIO, "no '%s' in it", member);
+	*ret = TAKE(document);
+	return 0;
+}
+
+int registry_check_list(const struct buf *body, const char *member, struct error *err)
+{
+	CLEANUP(json_putp) struct json_object *document = NULL;
+
+	return open_page(&document, body, member, err);
+}
+
+static int parse_page(struct listing *listing, struct json_object *document, struct error *err)
+{
+	char **names = NULL;
+	int rc = json_get_strings(document, listing->member, &names, PAGE_NAMES_MAX, err);
+
 	if (!rc)
 		rc = take_names(listing, names, err);
 	strings_free(names);
@@ -161,11 +179,16 @@ static int check_progress(struct listing *listing, struct error *err)
 static int take_page(struct listing *listing, struct http_transfer *transfer,
 	const struct buf *body, struct error *err)
 {
+	CLEANUP(json_putp) struct json_object *document = NULL;
+	struct error why = { "" };
 	int rc;
 
 	if (http_response(transfer)->status != 200)
 		return registry_refused(listing->registry, &listing->call, transfer, body, err);
-	rc = parse_page(listing, body, err);
+	if (open_page(&document, body, listing->member, &why))
+		return registry_mistaken(listing->registry, &listing->call, transfer, body,
+			"a list of names", &why, err);
+	rc = parse_page(listing, document, err);
 	if (!rc)
 		rc = find_next(listing, http_response(transfer)->links, err);
 	if (!rc)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tags are resolved by HEAD, which some registries do not count as a pull.
- * Where HEAD is refused or tells no digest, the manifest itself is fetched.
+ * Where HEAD is refused, or tells no digest or no type of a manifest, the
+ * manifest itself is fetched, and believed if it is one: whoever stands between
+ * us and the registry answers 200 to everything, with a page to log in.
  *
  * Accept names all manifest types: asked with fewer, registries answer
  * with something else than what was pushed.
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch/observer.h"
 #include "model/cleanup.h"
 #include "model/image.h"
 #include "model/media_type.h"
@@ -51,6 +54,19 @@ static bool announces_digest(const struct http_response *response, struct digest
 	return response->content_digest && !digest_parse(ret, response->content_digest, NULL);
 }
 
+static bool announces_manifest(const struct http_response *response)
+{
+	switch (media_type_find(response->content_type)->role) {
+	case ROLE_INDEX:
+	case ROLE_MANIFEST:
+	case ROLE_SCHEMA1:
+	case ROLE_ARTIFACT_MANIFEST:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* HEAD not allowed, not known, or answered as if there were nothing. */
 static bool is_head_refused(long status)
 {
@@ -71,7 +87,7 @@ static int take_head(struct registry *registry, const struct call *call,
 		return 0;
 	if (response->status != 200)
 		return registry_refused(registry, call, transfer, NULL, err);
-	if (!announces_digest(response, &digest))
+	if (!announces_digest(response, &digest) || !announces_manifest(response))
 		return 0;
 	*ret = (struct descriptor){ .digest = digest,
 		.size = response->has_length ? response->length : DESCRIPTOR_SIZE_UNKNOWN };
@@ -96,19 +112,53 @@ static int resolve_by_head(struct registry *registry, const char *repository, co
 	return rc;
 }
 
+int registry_check_manifest(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, struct error *err)
+{
+	const char *type = http_response(transfer)->content_type;
+	enum document_kind kind = DOCUMENT_UNKNOWN;
+	struct error why = { "" };
+	int rc = document_kind(&kind, type, body->data ? body->data : "", body->len, &why);
+
+	if (rc == -EOPNOTSUPP) /* nobody reads it, but it is one */
+		return 0;
+	if (!rc && kind == DOCUMENT_UNKNOWN)
+		rc = error_set(&why, EIO, "JSON of another kind");
+	if (rc == -EIO)
+		return registry_mistaken(registry, call, transfer, body, "a manifest", &why, err);
+	return rc ? error_set(err, -rc, "%s: %s: %s", registry->name, call->subject, why.text) : 0;
+}
+
+/* What the body says counts, not what the header says of it. */
+static int find_digest(struct registry *registry, const struct call *call,
+	const struct http_response *response, const struct buf *body, struct digest *ret,
+	struct error *err)
+{
+	char said[DIGEST_TEXT_MAX], found[DIGEST_TEXT_MAX];
+	struct digest announced = { .algorithm = DIGEST_SHA256 };
+	bool is_announced = announces_digest(response, &announced);
+	int rc = document_digest(ret, announced.algorithm, body->data, body->len, err);
+
+	if (!rc && is_announced && !digest_equal(ret, &announced))
+		observer_log(registry->observer, LOG_LEVEL_WARNING,
+			"%s: %s: announced as %s, but its digest is %s", registry->name,
+			call->subject, digest_format(&announced, said), digest_format(ret, found));
+	return rc;
+}
+
 static int take_whole(struct registry *registry, const struct call *call,
 	struct http_transfer *transfer, const struct buf *body, struct descriptor *ret,
 	struct error *err)
 {
 	const struct http_response *response = http_response(transfer);
 	struct digest digest;
-	int rc = 0;
+	int rc;
 
 	if (response->status != 200)
 		return registry_refused(registry, call, transfer, body, err);
-	if (!announces_digest(response, &digest))
-		rc = document_digest(
-			&digest, DIGEST_SHA256, body->data ? body->data : "", body->len, err);
+	rc = registry_check_manifest(registry, call, transfer, body, err);
+	if (!rc)
+		rc = find_digest(registry, call, response, body, &digest, err);
 	if (rc)
 		return rc;
 	*ret = (struct descriptor){ .digest = digest, .size = body->len };

@@ -26,6 +26,7 @@ struct asking {
 	struct call call;
 	struct referrer_list found;
 	size_t bytes;
+	bool is_manifest; /* what is asked for: anything else is no answer */
 	struct cancel *cancel;
 };
 
@@ -72,9 +73,11 @@ static int ask(
 	if (rc)
 		return rc;
 	response = http_response(transfer);
-	if (response->status == 200)
+	if (response->status == 200 && asking->is_manifest)
+		rc = registry_check_manifest(asking->registry, &asking->call, transfer, &body, err);
+	if (response->status == 200 && !rc)
 		rc = take_index(asking, &body, ret_has, err);
-	else if (!says_unsupported(response->status))
+	else if (!rc && !says_unsupported(response->status))
 		rc = registry_refused(asking->registry, &asking->call, transfer, &body, err);
 	if (!rc && *ret_has)
 		rc = registry_next_page(asking->registry, path, response->links, ret_next, err);
@@ -101,12 +104,13 @@ static int ask_api(struct asking *asking, const char *path, bool *ret_has, struc
 	return rc;
 }
 
-/* A tag that is not there, or is no index, holds none. */
+/* A tag that is not there, or is an image, holds none. */
 static int ask_tag(struct asking *asking, const char *path, struct error *err)
 {
 	CLEANUP(freep) char *next = NULL;
 	bool has_tag;
 
+	asking->is_manifest = true;
 	return ask(asking, path, &has_tag, &next, err);
 }
 

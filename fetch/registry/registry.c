@@ -36,19 +36,45 @@ static bool is_there(struct registry *registry, const struct call *call, long st
 	       (status == 401 && !call->repository && !auth_has_credentials(registry->auth, NULL));
 }
 
+/* The API's root may say anything to programs ("{}", "true", nothing at all), but no page is meant
+ * for them. */
+static int check_root(const struct buf *body, struct error *err)
+{
+	size_t blanks = 0;
+
+	while (blanks < body->len && strchr(" \t\r\n", body->data[blanks]))
+		blanks++;
+	return blanks < body->len && body->data[blanks] == '<'
+		       ? error_set(err, EIO, "a page for people")
+		       : 0;
+}
+
+static int take_probe(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, struct error *err)
+{
+	struct error why = { "" };
+	long status = http_response(transfer)->status;
+
+	if (!is_there(registry, call, status))
+		return registry_refused(registry, call, transfer, body, err);
+	if (call->repository ? registry_check_list(body, "tags", &why)
+			     : status == 200 && check_root(body, &why))
+		return registry_mistaken(registry, call, transfer, body,
+			call->repository ? "a list of tags" : "an API", &why, err);
+	return 0;
+}
+
 static int probe(struct registry *registry, const struct call *call, struct cancel *cancel,
 	struct error *err)
 {
+	CLEANUP(buf_release) struct buf body = { .max = LIST_BYTES_MAX };
 	struct http_transfer *transfer = NULL;
 	int rc;
 
-	rc = registry_call(registry, call, NULL, &transfer, cancel, err);
+	rc = registry_call(registry, call, &body, &transfer, cancel, err);
 	if (rc)
 		return rc;
-	if (is_there(registry, call, http_response(transfer)->status))
-		registry_drain(transfer);
-	else
-		rc = registry_refused(registry, call, transfer, NULL, err);
+	rc = take_probe(registry, call, transfer, &body, err);
 	http_close(transfer);
 	return rc;
 }

@@ -343,3 +343,20 @@ int registry_refused(struct registry *registry, const struct call *call,
 	buf_release(&read);
 	return -code;
 }
+
+int registry_mistaken(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, const char *wanted,
+	const struct error *why, struct error *err)
+{
+	const struct http_response *response = http_response(transfer);
+	CLEANUP(freep) char *url = registry_url(registry, "/");
+	CLEANUP(buf_release) struct buf type = { .max = 2 * DETAIL_MAX };
+	char from[DETAIL_MAX] = "";
+
+	append_printable(&type, response->content_type ? response->content_type : "no type");
+	if (url && !http_url_same_origin(url, response->final_url))
+		(void)http_url_for_log(response->final_url, from, sizeof from);
+	return error_set(err, EIO, "%s: %s: instead of %s came %zu bytes of '%s'%s%s: %s",
+		registry->name, call->subject, wanted, body->len, type.data ? type.data : "",
+		*from ? " from " : "", from, why->text);
+}

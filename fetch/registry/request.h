@@ -64,6 +64,12 @@ int registry_call(struct registry *registry, const struct call *call, struct buf
  * NULL: then what is left to read is. */
 int registry_refused(struct registry *registry, const struct call *call,
 	struct http_transfer *transfer, const struct buf *body, struct error *err);
+/* The same for an answer whose status is right, and which is something else than was wanted ("a
+ * manifest"): a page of whoever stands in between, most likely.  Says what came, from where if a
+ * redirect led there, and why that is not it.  -EIO, as of all that is malformed. */
+int registry_mistaken(struct registry *registry, const struct call *call,
+	struct http_transfer *transfer, const struct buf *body, const char *wanted,
+	const struct error *why, struct error *err);
 /* Reads what is left, if it is little, so that the connection can be used again. */
 void registry_drain(struct http_transfer *transfer);
 /* The absolute URL of a path; the caller's.  NULL: out of memory. */

@@ -112,6 +112,8 @@ static const struct list_case {
 		1, NULL },
 	{ "tags that are no list", "[{\"do\":{\"status\":200,\"body\":\"{\\\"tags\\\":{}}\"}}]",
 		false, "app", -EIO, NULL, 1, NULL },
+	{ "JSON of somebody else", "[{\"do\":{\"status\":200,\"body\":\"{\\\"login\\\":1}\"}}]",
+		false, "app", -EIO, NULL, 1, NULL },
 	{ "a catalog that is forbidden", "[{\"do\":{\"status\":403}}]", true, NULL, -EACCES, NULL,
 		1, NULL },
 	{ "a catalog that does not exist", "[{\"do\":{\"status\":404}}]", true, NULL, -ENOENT, NULL,
@@ -219,11 +221,15 @@ static const struct referrers_case {
 		"[" ANSWER(API, "", "<html>", "") "," ANSWER(
 			TAG, "", PAGE(REFERRER("1", "")), "") "]",
 		0, "1 - ", 2 },
+	{ "referrers: pages for people",
+		"[" ANSWER(API, "", "<html>", "") "," ANSWER(TAG, "", "<html>", "") "]", -EIO, NULL,
+		2 },
 	{ "referrers: neither API nor tag", "[" STATUS(API, "404") "," STATUS(TAG, "404") "]", 0,
 		"", 2 },
 	{ "referrers: the tag is an image",
-		"[" STATUS(API, "404") "," ANSWER(
-			TAG, "", "{" Q "config" Q ":{}," Q "layers" Q ":[]}", "") "]",
+		"[" STATUS(API, "404") "," ANSWER(TAG, "",
+			"{" Q "schemaVersion" Q ":2," Q "config" Q ":{}," Q "layers" Q ":[]}",
+			"") "]",
 		0, "", 2 },
 	{ "referrers: forbidden", "[" STATUS(API, "403") "]", -EACCES, NULL, 1 },
 	{ "referrers: a failure is not tried again", "[" STATUS(API, "503") "]", -EIO, NULL, 1 },
@@ -315,12 +321,16 @@ static void names_fallback_tag(void **state)
 /* ---- manifests ---------------------------------------------------------------------------- */
 
 #define HEADS "[{\"match\":{\"method\":\"HEAD\"},\"do\":"
+/* Who answers 200 to everything. */
+#define PORTAL(type, body)                                                                         \
+	"[{\"do\":{\"status\":200,\"content_type\":\"" type "\",\"body\":\"" body "\"}}]"
 
 static const struct resolve_case {
 	const char *name, *rules, *tag;
 	int rc;
 	long requests;
 	bool lacks_size;
+	bool is_other; /* than the manifest of the test image */
 	const char *error;
 } resolve_cases[] = {
 	{ .name = "by HEAD", .rules = "[]", .tag = "v1", .requests = 1 },
@@ -351,6 +361,52 @@ static const struct resolve_case {
 		.rc = -ENOENT,
 		.requests = 2,
 		.error = "MANIFEST_UNKNOWN" },
+	{ .name = "no type of a manifest",
+		.rules = HEADS "{\"content_type\":\"text/plain\"}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "another digest than it has",
+		.rules = "[{\"match\":{\"method\":\"HEAD\"},\"do\":{\"status\":405}},"
+			 "{\"do\":{\"docker_content_digest\":\"sha256:" HEX("0") "\"}}]",
+		.tag = "v1",
+		.requests = 2 },
+	{ .name = "a page to log in",
+		.rules = PORTAL("text/html", "<html>log in</html>"),
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2,
+		.error = "instead of a manifest came 19 bytes of 'text/html'" },
+	{ .name = "a page with a digest",
+		.rules = "[{\"do\":{\"status\":200,\"content_type\":\"text/html\","
+			 "\"docker_content_digest\":\"sha256:" HEX("0") "\",\"body\":\"<html>\"}}]",
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2,
+		.error = "text/html" },
+	{ .name = "JSON that is no manifest",
+		.rules = PORTAL("application/json", "{\\\"login\\\":1}"),
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2,
+		.error = "JSON of another kind" },
+	{ .name = "a manifest announced as an index",
+		.rules = HEADS "{\"status\":405}},{\"do\":{\"content_type\":"
+			       "\"application/vnd.oci.image.index.v1+json\"}}]",
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2,
+		.error = "index.v1+json" },
+	{ .name = "an artifact of a release candidate",
+		.rules = PORTAL("application/vnd.oci.artifact.manifest.v1+json", "{}"),
+		.tag = "v1",
+		.requests = 2,
+		.is_other = true },
+	{ .name = "nothing at all",
+		.rules = PORTAL("text/html", ""),
+		.tag = "v1",
+		.rc = -EIO,
+		.requests = 2,
+		.error = "0 bytes" },
 	{ .name = "a name that no tag has", .rules = "[]", .tag = ".git", .rc = -ENOENT },
 	{ .name = "forbidden",
 		.rules = "[{\"do\":{\"status\":403}}]",
@@ -389,8 +445,8 @@ static void resolves(void **state)
 	if (c->error)
 		assert_non_null(strstr(err.text, c->error));
 	assert_null(strchr(err.text, '\033'));
-	if (!rc) {
-		assert_true(digest_equal(&found.digest, &wanted));
+	assert_int_equal(digest_equal(&found.digest, &wanted), !rc && !c->is_other);
+	if (!rc && !c->is_other) {
 		assert_true(found.size == (c->lacks_size ? DESCRIPTOR_SIZE_UNKNOWN
 							 : strlen(servers[MODE_OPEN].manifest)));
 		assert_string_equal(found.media_type, "application/vnd.oci.image.manifest.v1+json");
@@ -621,18 +677,50 @@ static const struct prove_case {
 		HEADS "{\"status\":405}},{\"match\":{\"method\":\"GET\"},\"do\":{\"status\":404}}]",
 		MODE_OPEN, NULL, -ENOENT },
 	{ "a wrong password", "[]", MODE_BASIC, BAD, -EACCES },
+	{ "HEAD about something else", HEADS "{\"content_length\":\"7\"}}]", MODE_OPEN, NULL, 0 },
+	{ "a page that knows no blobs", PORTAL("text/html", "<html>"), MODE_OPEN, NULL, -EPROTO },
+	{ "a range of something else",
+		HEADS "{\"status\":405}},{\"do\":{\"content_range_total\":7}}]", MODE_OPEN, NULL,
+		-EPROTO },
 };
 
 static void proves(void **state)
 {
 	const struct prove_case *c = *state;
-	const struct descriptor blob = { .digest = digest_from(servers[c->mode].small_digest) };
+	const struct descriptor blob = { .digest = digest_from(servers[c->mode].small_digest),
+		.size = SMALL_LEN };
 	struct source *source;
 	struct error err;
 
 	fault_rules(&servers[c->mode], c->rules);
 	source = open_source((struct opening){ .mode = c->mode, .entry = c->entry });
 	assert_int_equal(source->ops->prove(source, "app", &blob, NULL, &err), c->rc);
+	source_free(source);
+}
+
+static const struct probe_case {
+	const char *name, *rules, *repository;
+	int rc;
+} probe_cases[] = {
+	{ "probe: a repository", "[]", "app", 0 },
+	{ "probe: the root", "[]", NULL, 0 },
+	{ "probe: a root that says yes", PORTAL("text/html", "true"), NULL, 0 },
+	{ "probe: a root that says nothing", PORTAL("text/html", ""), NULL, 0 },
+	{ "probe: a page in place of the root", PORTAL("text/html", "\\n<html>"), NULL, -EIO },
+	{ "probe: a page in place of a list", PORTAL("text/html", "<html>"), "app", -EIO },
+	{ "probe: somebody else's JSON", PORTAL("application/json", "{}"), "app", -EIO },
+	{ "probe: a list of none", PORTAL("application/json", "{\\\"tags\\\":null}"), "app", 0 },
+};
+
+static void probes(void **state)
+{
+	const struct probe_case *c = *state;
+	struct source *source = open_plain(c->rules);
+	struct error err = { "" };
+
+	assert_int_equal(source->ops->probe(source, c->repository, NULL, &err), c->rc);
+	if (c->rc)
+		assert_non_null(strstr(err.text, "instead of"));
 	source_free(source);
 }
 
@@ -958,6 +1046,8 @@ int main(void)
 		add(range_cases[i].name, opens_range, &range_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(prove_cases); i++)
 		add(prove_cases[i].name, proves, &prove_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(probe_cases); i++)
+		add(probe_cases[i].name, probes, &probe_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(login_cases); i++)
 		add(login_cases[i].name, logs_in, &login_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(tls_cases); i++)
