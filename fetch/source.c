@@ -5,6 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool source_is_away(int rc)
+{
+	switch (rc) {
+	case -EHOSTUNREACH:
+	case -ENETUNREACH: /* offline, as was asked for */
+	case -ETIMEDOUT:
+	case -EPROTO:
+	case -EDQUOT:
+	case -EIO:
+	case -EBADMSG:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int name_list_add(struct name_list *list, const char *name, struct error *err)
 {
 	char **names = list->names;

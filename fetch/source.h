@@ -37,6 +37,12 @@ enum {
 	LIST_PAGES_MAX = 10000,
 };
 
+/* Does a failure say nothing about what was asked for?  Nobody could be asked (no route, no such
+ * host, refused, TLS), or nobody answered in time, or not with an answer: 429, 5xx, nonsense, bytes
+ * that are not those asked for.  Then what was known before may stand in.  A no never is such a
+ * failure (-EACCES, -ENOENT: 401, 403, 404), nor is trouble of our own. */
+bool source_is_away(int rc);
+
 int name_list_add(struct name_list *list, const char *name, struct error *err);
 void name_list_sort(struct name_list *list);                        /* by bytes; drops duplicates */
 bool name_list_has(const struct name_list *list, const char *name); /* sorted lists only */

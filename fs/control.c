@@ -111,6 +111,19 @@ static void put_load(struct buf *ret, const struct load *load)
 	(void)buf_append_text(ret, "\n");
 }
 
+static void put_away(struct fs *fs, struct buf *ret)
+{
+	struct store_away away;
+	char why[sizeof away.why.text];
+
+	if (!store_is_away(fs->store, &away))
+		return;
+	(void)buf_append_text(ret, "away      for ");
+	put_uptime(ret, now_ms() - away.since_ms);
+	log_escape(away.why.text, why, sizeof why);
+	(void)buf_printf(ret, ", names are those of before: %s\n", why);
+}
+
 static void write_status(struct fs *fs, struct buf *ret)
 {
 	const struct counters *c = &fs->observer->counters;
@@ -121,6 +134,7 @@ static void write_status(struct fs *fs, struct buf *ret)
 	(void)buf_printf(ret, "\nrequests  %" PRIu64 ", %" PRIu64 " retried, %" PRIu64 " failed\n",
 		atomic_load(&c->http_requests), atomic_load(&c->http_retries),
 		atomic_load(&c->http_failures));
+	put_away(fs, ret);
 	(void)buf_append_text(ret, "fetched   ");
 	put_bytes(ret, atomic_load(&c->fetched_bytes));
 	(void)buf_append_text(ret, " of ");
@@ -180,12 +194,16 @@ static void put_in_flight(struct fs *fs, struct buf *ret)
 
 static void write_stats(struct fs *fs, struct buf *ret)
 {
+	struct store_away away;
+
 	(void)buf_append_text(ret, "{\n  \"schema\": 1,\n");
 	put_json(ret, "source", fs->options->source);
 	put_json(ret, "mountpoint", fs->options->mountpoint);
 	(void)buf_printf(ret, "  \"uptime_ms\": %" PRIu64 ",\n", now_ms() - fs->started_ms);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		(void)buf_printf(ret, "  \"%s\": %" PRIu64 ",\n", counters[i].name, counter(fs, i));
+	(void)buf_printf(ret, "  \"away_ms\": %" PRIu64 ",\n",
+		store_is_away(fs->store, &away) ? now_ms() - away.since_ms : 0);
 	(void)buf_printf(ret,
 		"  \"known_bytes\": %" PRIu64 ",\n  \"dropped_entries\": %" PRIu64
 		",\n  \"errors\": %" PRIu64 ",\n",
@@ -214,6 +232,8 @@ static void write_metrics(struct fs *fs, struct buf *ret)
 	for (const struct load *load = fs->running; load; load = load->next_running)
 		in_flight += load->type->describe != NULL;
 	(void)buf_printf(ret, "# TYPE imgfs_inflight gauge\nimgfs_inflight %u\n", in_flight);
+	(void)buf_printf(ret, "# TYPE imgfs_source_away gauge\nimgfs_source_away %d\n",
+		store_is_away(fs->store, NULL));
 	(void)buf_printf(ret, "# TYPE imgfs_cache_bytes gauge\nimgfs_cache_bytes %" PRIu64 "\n",
 		fs->cache ? cache_used(fs->cache) : 0);
 }

@@ -59,6 +59,7 @@ void load_start(struct load *load, pid_t asker)
 	cancel_init(&load->cancel);
 	atomic_store(&load->progress.done, 0);
 	load->err.text[0] = '\0';
+	load->is_stale = false;
 	load->asker = asker;
 	load->started_ms = now_ms();
 	load->state = LOAD_RUNNING;
@@ -72,15 +73,19 @@ void load_start(struct load *load, pid_t asker)
 
 int load_want(struct load *load, struct need *need)
 {
-	if (load->state == LOAD_READY)
+	if (load->state == LOAD_READY) {
+		need->is_stale |= load->is_stale;
 		return 0;
+	}
 	load_start(load, need->asker);
 	if (load->state == LOAD_FAILED) {
 		need->err = load->err;
 		return load->rc;
 	}
-	if (load->has_old && need->stale_is_fine)
+	if (load->has_old && need->stale_is_fine) {
+		need->is_stale = true;
 		return 0;
+	}
 	need->load = load;
 	return LOAD_PENDING;
 }
@@ -95,18 +100,9 @@ void load_forget(struct load *load)
 
 bool load_is_transient(int rc)
 {
-	switch (rc) {
-	case -EHOSTUNREACH:
-	case -ENETUNREACH:
-	case -ETIMEDOUT:
-	case -EPROTO:
-	case -EDQUOT:
-	case -ENOSPC:
-	case -ENOMEM:
-		return true;
-	default:
+	if (rc == -EIO || rc == -EBADMSG) /* as much as to say that the thing itself is malformed */
 		return false;
-	}
+	return source_is_away(rc) || rc == -ENOSPC || rc == -ENOMEM;
 }
 
 struct request *load_ended(struct load *load)
@@ -132,11 +128,12 @@ struct request *load_ended(struct load *load)
 			load->type->publish(load);
 	} else if (load->rc == -EINTR) {
 		load->state = LOAD_IDLE;
-	} else if (load->has_old && (load->rc == -EIO || load_is_transient(load->rc))) {
+	} else if (load->has_old && (source_is_away(load->rc) || load_is_transient(load->rc))) {
 		log_line(load->fs->log, LOG_LEVEL_WARNING,
 			"%s; going on with what was known before", load->err.text);
 		load->state = LOAD_READY;
 		load->has_old = false;
+		load->is_stale = true;
 	} else {
 		load->state = LOAD_FAILED;
 	}

@@ -100,6 +100,7 @@ struct load {
 	struct cancel cancel;
 	struct progress progress;
 	bool is_small;           /* fetched as a piece is; set by the owner, once */
+	bool is_stale;           /* the result is of an earlier time: to be tried again soon */
 	bool has_old;            /* an earlier result is still there, too old to be given freely */
 	struct request *waiters; /* a list; requests unlink themselves */
 	struct load *next_running, **prev_running;
@@ -112,6 +113,7 @@ struct need {
 	struct error err;  /* for other failures */
 	pid_t asker;
 	uint64_t since_ms;  /* when the request came: what was asked for since is new enough */
+	bool is_stale;      /* something that was given is stale */
 	bool stale_is_fine; /* old lists and tags will do: their refresh took too long */
 };
 

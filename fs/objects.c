@@ -92,6 +92,8 @@ bool is_too_old(const struct fs *fs, const struct load *load, const struct need 
 {
 	uint64_t ttl = fs->options->ttl_ms;
 
+	if (load->is_stale && ttl != UINT64_MAX && ttl > LOAD_RETRY_MS)
+		ttl = LOAD_RETRY_MS;
 	return load->state == LOAD_READY && load->started_ms < need->since_ms &&
 	       ttl != UINT64_MAX && now_ms() - load->ended_ms >= ttl;
 }
@@ -112,14 +114,19 @@ static int list_run(struct load *load)
 	struct list_object *object = container_of(load, struct list_object, load);
 	struct store *store = load->fs->store;
 	struct source *source = store_source(store);
+	int rc;
 
 	name_list_release(&object->fresh);
 	if (!object->repository)
-		return store_repositories(store, &object->fresh, &load->cancel, &load->err);
-	if (object->is_untagged)
-		return source->ops->untagged(
+		rc = store_repositories(store, &object->fresh, &load->cancel, &load->err);
+	else if (object->is_untagged)
+		rc = source->ops->untagged(
 			source, object->repository, &object->fresh, &load->cancel, &load->err);
-	return store_tags(store, object->repository, &object->fresh, &load->cancel, &load->err);
+	else
+		rc = store_tags(
+			store, object->repository, &object->fresh, &load->cancel, &load->err);
+	load->is_stale = !rc && store_is_away(store, NULL);
+	return rc;
 }
 
 static void list_publish(struct load *load)
@@ -205,10 +212,14 @@ int untagged_get(
 static int ref_run(struct load *load)
 {
 	struct ref_object *object = container_of(load, struct ref_object, load);
+	struct store *store = load->fs->store;
+	int rc;
 
 	descriptor_release(&object->fresh);
-	return store_resolve(load->fs->store, object->repository, object->tag, &object->fresh,
-		&load->cancel, &load->err);
+	rc = store_resolve(
+		store, object->repository, object->tag, &object->fresh, &load->cancel, &load->err);
+	load->is_stale = !rc && store_is_away(store, NULL);
+	return rc;
 }
 
 static void ref_publish(struct load *load)

@@ -101,6 +101,7 @@ static int referrers_run(struct load *load)
 		&load->cancel, &load->err);
 	if (rc)
 		return rc;
+	load->is_stale = store_is_away(load->fs->store, NULL);
 	rc = take(&object->fresh, found, count);
 	descriptors_free(found, count);
 	return rc ? error_set(&load->err, -rc, "out of memory") : 0;

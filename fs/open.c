@@ -6,6 +6,9 @@
  * What lies in local files is opened without a deadline (an archive that is
  * compressed is read once from its start to its end); what answers over a
  * network or a socket has mount_timeout.
+ *
+ * A registry that is away is no reason to do without what the cache has of it:
+ * then that is mounted, with a warning.  There must be something to see, though.
  */
 #include "fs/open.h"
 
@@ -356,28 +359,41 @@ static int find_local_root(struct fs *fs, struct place *place, const struct view
 	return fs->options->nocheck ? 0 : source->ops->probe(source, NULL, cancel, err);
 }
 
-/* The tag's own answer is probe enough.  When there is none, the repository tells what is amiss. */
+/* When there is no such tag, the repository tells what is amiss. */
+static int tell_missing(struct fs *fs, const struct place *place, int rc, struct error *why,
+	struct cancel *cancel, struct error *err)
+{
+	int probed = 0;
+
+	if (rc == -ENOENT || rc == -EACCES)
+		probed = store_probe(fs->store, place->repository, false, cancel, err);
+	return probed ? probed : error_set(err, -rc, "%s", why->text);
+}
+
+/* The tag's own answer is probe enough. */
 static int resolve_root(
 	struct fs *fs, struct place *place, struct cancel *cancel, struct error *err)
 {
-	struct source *source = store_source(fs->store);
 	struct descriptor descriptor = { 0 };
 	struct error why = { "" };
-	int rc = store_resolve_now(
-		fs->store, place->repository, place->tag, &descriptor, cancel, &why);
+	int rc = store_resolve(fs->store, place->repository, place->tag, &descriptor, cancel, &why);
 
-	if (!rc) {
-		place->image = descriptor.digest;
-		descriptor_release(&descriptor);
+	if (rc)
+		return tell_missing(fs, place, rc, &why, cancel, err);
+	place->image = descriptor.digest;
+	descriptor_release(&descriptor);
+	return 0;
+}
+
+/* An image that nobody can be asked for is there if the cache has it. */
+static int check_cached(struct fs *fs, const struct place *place, struct error *err)
+{
+	struct store_away away;
+
+	if (!digest_is_set(&place->image) || !store_is_away(fs->store, &away) ||
+		store_has_manifest(fs->store, place->repository, &place->image))
 		return 0;
-	}
-	if (rc == -ENOENT || rc == -EACCES) {
-		int probed = source->ops->probe(source, place->repository, cancel, err);
-
-		if (probed)
-			return probed;
-	}
-	return error_set(err, -rc, "%s", why.text);
+	return error_set(err, -away.rc, "%s", away.why.text);
 }
 
 static int find_registry_root(struct fs *fs, struct place *place, const struct view **ret_view,
@@ -385,7 +401,7 @@ static int find_registry_root(struct fs *fs, struct place *place, const struct v
 {
 	const struct options *options = fs->options;
 	const struct reference *reference = &options->reference;
-	struct source *source = store_source(fs->store);
+	int rc;
 
 	place->repository = intern(fs, reference->repository);
 	place->tag = reference->tag ? intern(fs, reference->tag) : NULL;
@@ -395,10 +411,11 @@ static int find_registry_root(struct fs *fs, struct place *place, const struct v
 								   : image_view(fs);
 	if (options->nocheck || options->offline)
 		return 0;
-	if (place->tag && !digest_is_set(&place->image))
-		return resolve_root(fs, place, cancel, err);
-	return source->ops->probe(
-		source, reference->is_directory ? NULL : place->repository, cancel, err);
+	rc = place->tag && !digest_is_set(&place->image)
+		     ? resolve_root(fs, place, cancel, err)
+		     : store_probe(
+			       fs->store, place->repository, reference->is_directory, cancel, err);
+	return rc ? rc : check_cached(fs, place, err);
 }
 
 /* --- the platform --- */
@@ -517,26 +534,50 @@ static int check_platform(
 	return rc;
 }
 
-static int open_and_find(struct fs *fs, struct cancel *cancel, struct error *err)
+static int find_root(struct fs *fs, struct cancel *cancel, struct error *err)
 {
 	struct node *root = node_root(fs);
 	const struct view *view = NULL;
+	int rc = options_has_registry(fs->options)
+			 ? find_registry_root(fs, &root->place, &view, cancel, err)
+			 : find_local_root(fs, &root->place, &view, cancel, err);
+
+	root->view = fs->options->rootfs ? &view_rootfs : view;
+	return rc;
+}
+
+static int open_and_find(struct fs *fs, struct cancel *cancel, struct error *err)
+{
+	struct node *root = node_root(fs);
 	int rc = open_store(fs, cancel, err);
 
-	if (!rc && options_has_registry(fs->options))
-		rc = find_registry_root(fs, &root->place, &view, cancel, err);
-	else if (!rc)
-		rc = find_local_root(fs, &root->place, &view, cancel, err);
-	if (!rc && view == &view_platform)
+	if (!rc)
+		rc = find_root(fs, cancel, err);
+	if (!rc && (root->view == &view_platform || root->view == &view_rootfs))
 		rc = check_platform(fs, &root->place, cancel, err);
-	root->view = fs->options->rootfs ? &view_rootfs : view;
+	return rc;
+}
+
+/* The time was up (rc, err): what the cache has will do.  Nobody is asked, since all that would
+ * wait ends at once. */
+static int find_cached(struct fs *fs, int rc, struct error *err)
+{
+	struct cancel spent;
+	struct error why;
+
+	store_note_away(fs->store, rc, err);
+	cancel_init(&spent);
+	cancel_set(&spent);
+	if (!find_root(fs, &spent, &why))
+		rc = 0;
+	cancel_release(&spent);
 	return rc;
 }
 
 int open_root(struct fs *fs, int herald_fd, struct error *err)
 {
-	bool is_remote =
-		options_has_registry(fs->options) || fs->options->transport == TRANSPORT_DAEMON;
+	bool has_registry = options_has_registry(fs->options);
+	bool is_remote = has_registry || fs->options->transport == TRANSPORT_DAEMON;
 	struct watch watch;
 	int rc = watch_start(
 		&watch, is_remote ? fs->options->mount_timeout_ms : UINT64_MAX, herald_fd, err);
@@ -544,5 +585,7 @@ int open_root(struct fs *fs, int herald_fd, struct error *err)
 	if (rc)
 		return rc;
 	rc = watch_stop(&watch, open_and_find(fs, &watch.cancel, err), err);
+	if (rc == -ETIMEDOUT && has_registry && fs->store)
+		rc = find_cached(fs, rc, err);
 	return rc ? error_prefix(err, rc, "%s", fs->options->source) : 0;
 }

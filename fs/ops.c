@@ -77,6 +77,15 @@ static int resolve(struct fs *fs, fuse_ino_t ino, struct node **ret_node, fuse_i
 	return 0;
 }
 
+/* What rests on an old answer is asked for again as soon as we ask ourselves. */
+static void limit_timeout(struct fuse_entry_param *entry, const struct need *need)
+{
+	const double limit = LOAD_RETRY_MS / 1000.0;
+
+	if (need->is_stale && entry->entry_timeout > limit)
+		entry->entry_timeout = limit;
+}
+
 static int do_lookup(struct fs *fs, struct request *request, struct need *need)
 {
 	struct fuse_entry_param entry = { 0 };
@@ -99,11 +108,13 @@ static int do_lookup(struct fs *fs, struct request *request, struct need *need)
 		node = node_find(fs, request->ino);
 		entry = (struct fuse_entry_param){ 0 };
 		entry.entry_timeout = node && !node->view->alias ? fs_ttl(fs) : CONTENT_TIMEOUT_S;
+		limit_timeout(&entry, need);
 		(void)fuse_reply_entry(request->req, &entry); /* a failure: nobody there to tell */
 		return 0;
 	}
 	if (rc)
 		return rc;
+	limit_timeout(&entry, need);
 	node_ref(fs, entry.ino);
 	if (fuse_reply_entry(request->req, &entry))
 		node_forget(fs, entry.ino, 1);

@@ -90,6 +90,8 @@ int cache_list_get(struct cache *cache, const char *host, const char *repository
 	struct buf *ret, uint64_t *ret_age_s, struct error *err);
 int cache_list_put(struct cache *cache, const char *host, const char *repository, const char *name,
 	const char *text, size_t len, struct error *err);
+/* Was anything of these kept of the repository, or of one below it?  "": of the host. */
+bool cache_has_names(struct cache *cache, const char *host, const char *repository);
 
 /* Proof of access: key tells registry, repository and identity. */
 enum { CACHE_PROOF_MAX_AGE_S = 86400 };

@@ -396,6 +396,17 @@ int cache_list_put(struct cache *cache, const char *host, const char *repository
 	return rc ? rc : record_put(cache, &path, file, text, len, err);
 }
 
+bool cache_has_names(struct cache *cache, const char *host, const char *repository)
+{
+	CLEANUP(buf_release) struct buf path = { 0 };
+	CLEANUP(closep) int dir = -1;
+
+	buf_init(&path, PATH_MAX);
+	if (cache->dirs[DIR_REFS] >= 0 && !put_repository(&path, host, repository, NULL))
+		dir = open_below(cache->dirs[DIR_REFS], path.data, false);
+	return dir >= 0;
+}
+
 /* --- proofs --- */
 
 static int proof_dir(

@@ -348,7 +348,8 @@ static int session_get(struct registry_v1 *v1, const char *repository, struct se
 
 /* ---- requests --------------------------------------------------------------------------- */
 
-static bool is_away(int rc)
+/* Then another host may be there. */
+static bool is_unreachable(int rc)
 {
 	return rc == -EHOSTUNREACH || rc == -ETIMEDOUT;
 }
@@ -388,7 +389,7 @@ static int send_call(struct registry_v1 *v1, const struct session *session,
 		if (request.host && !request.authorization)
 			request.authorization = "";
 		rc = registry_call(&v1->registry, &request, body, ret, cancel, err);
-	} while (is_away(rc) && *host && *++host);
+	} while (is_unreachable(rc) && *host && *++host);
 	return rc;
 }
 

@@ -104,7 +104,8 @@ bool access_is_proven(const struct request *request)
 	struct store *store = request->store;
 
 	return needs_no_proof(store) ||
-	       has_proof(store, request->repository, &request->blob->digest, store->offline);
+	       has_proof(store, request->repository, &request->blob->digest,
+		       store->offline || away_rests(store, NULL));
 }
 
 bool access_was_proven(const struct request *request)
@@ -121,18 +122,21 @@ int access_prove(const struct request *request, struct error *err)
 	struct source *source = store->source;
 	const struct digest *digest = &request->blob->digest;
 	char text[DIGEST_TEXT_MAX];
+	struct error local = { "" };
 	int rc;
 
+	err = err ? err : &local;
 	if (store->offline)
 		return error_set(err, ENETUNREACH,
 			"%s: offline, and it was never read through '%s'",
 			digest_format(digest, text), request->repository);
 	rc = source->ops->prove(source, request->repository, request->blob, request->cancel, err);
+	away_note(store, rc, err);
 	if (foreign_may_follow(request, rc) && access_was_proven(request))
 		return 0;
-	if (is_away(rc) && access_was_proven(request)) {
-		observer_log(store->observer, LOG_LEVEL_WARNING, "%s; serving %.19s from cache",
-			err ? err->text : "no answer", digest_format(digest, text));
+	if (source_is_away(rc) && access_was_proven(request)) {
+		observer_log(store->observer, away_level(store), "%s; serving %.19s from cache",
+			err->text, digest_format(digest, text));
 		return 0;
 	}
 	if (!rc)

@@ -241,14 +241,15 @@ static int get_or_fetch(struct document *document, struct error *err)
 	if (store->offline)
 		return error_set(err, ENETUNREACH, "%s: offline, and not in the cache", text);
 	rc = fetch(document, err);
+	away_note(store, rc, err);
 	if (!rc) {
 		access_grant(request);
 		put(document);
 		return 0;
 	}
-	if (!is_away(rc) || !access_was_proven(request) || get_cached(document, &why))
+	if (!source_is_away(rc) || !access_was_proven(request) || get_cached(document, &why))
 		return rc;
-	observer_log(store->observer, LOG_LEVEL_WARNING, "%s; serving %.19s from cache", err->text,
+	observer_log(store->observer, away_level(store), "%s; serving %.19s from cache", err->text,
 		text);
 	return 0;
 }
@@ -311,6 +312,19 @@ int store_manifest(struct store *store, enum store_step step, const char *reposi
 	if (!rc && ret_type)
 		*ret_type = TAKE(document.type);
 	return rc;
+}
+
+bool store_has_manifest(struct store *store, const char *repository, const struct digest *digest)
+{
+	const struct descriptor blob = { .digest = *digest, .size = DESCRIPTOR_SIZE_UNKNOWN };
+	CLEANUP(document_release)
+	struct document document = {
+		.request = { store, STORE_LOOK, repository, &blob, NULL, NULL }, .is_manifest = true
+	};
+	struct error why;
+
+	buf_init(&document.body, DOCUMENT_MAX);
+	return access_was_proven(&document.request) && !get_cached(&document, &why);
 }
 
 int store_document(struct store *store, enum store_step step, const char *repository,

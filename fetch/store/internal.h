@@ -93,6 +93,9 @@ struct store {
 	struct urls *urls; /* NULL: they are not followed */
 	bool offline;      /* and the source is not local */
 	uint64_t fetch_limit;
+	struct store_away away;  /* under lock */
+	uint64_t away_until_ms;  /* under lock; see away_rests() */
+	bool away_told;          /* under lock: somebody was warned */
 	struct digest names;     /* stands for a repository's names in proofs */
 	_Atomic bool was_warned; /* that temporary files are used: said once */
 	pthread_mutex_t lock;
@@ -117,8 +120,6 @@ static inline bool must_wait(const struct request *request)
 {
 	return request->step != STORE_FETCH && request->store->source->may_wait;
 }
-/* A fault that says nothing about what was asked for. */
-bool is_away(int rc);
 /* A listed blob that is not there is a fault, not an absence. */
 static inline int listed(int rc)
 {
@@ -144,9 +145,19 @@ void access_grant(const struct request *request);
 bool access_has_names(struct store *store, const char *repository);
 void access_grant_names(struct store *store, const char *repository);
 
+/* away.c.  How a question to the source ended. */
+void away_note(struct store *store, int rc, const struct error *why);
+/* It was found to be away just now, for *ret_why (may be NULL): an older answer is all there is to
+ * be had. */
+bool away_rests(struct store *store, struct error *ret_why);
+/* How loudly to say that the cache stands in: as a warning the first time it does. */
+enum log_level away_level(struct store *store);
+
 /* names.c: what is kept of answers of a registry that no digest verifies. */
 /* May the cache speak in the source's place?  rc is the source's failure. */
 bool names_may_fall_back(struct store *store, const char *repository, int rc);
+/* And before it is asked? */
+bool names_rest(struct store *store, const char *repository, struct error *ret_why);
 int names_offline(const char *repository, struct error *err);
 void names_tell_fallback(
 	struct store *store, const char *what, const char *repository, const struct error *why);

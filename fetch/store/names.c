@@ -16,8 +16,12 @@ enum { LIST_TEXT_MAX = 256 << 20 }; /* bytes of a kept list */
 
 bool names_may_fall_back(struct store *store, const char *repository, int rc)
 {
-	return store->cache && (store->offline || is_away(rc)) &&
-	       access_has_names(store, repository);
+	return store->cache && source_is_away(rc) && access_has_names(store, repository);
+}
+
+bool names_rest(struct store *store, const char *repository, struct error *ret_why)
+{
+	return store->cache && away_rests(store, ret_why) && access_has_names(store, repository);
 }
 
 int names_offline(const char *repository, struct error *err)
@@ -30,8 +34,8 @@ void names_tell_fallback(
 {
 	if (store->offline)
 		return; /* as was asked for */
-	observer_log(store->observer, LOG_LEVEL_WARNING, "%s of '%s': %s; serving from cache", what,
-		repository, why->text);
+	observer_log(store->observer, away_level(store), "%s of '%s': %s; serving from cache", what,
+		*repository ? repository : store->host, why->text);
 }
 
 /* --- lists --- */
@@ -98,7 +102,13 @@ static int list(struct store *store, const char *repository, bool is_tags, struc
 	int rc;
 
 	err = err ? err : &local;
+	if (names_rest(store, repository, &why) &&
+		!get_list(store, repository, name, ret, &age_s, err)) {
+		names_tell_fallback(store, name, repository, &why);
+		return 0;
+	}
 	rc = ask_list(store, repository, is_tags, ret, cancel, err);
+	away_note(store, rc, err);
 	if (!is_remote(store))
 		return rc;
 	if (!rc) {
@@ -127,33 +137,69 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 
 /* --- tags --- */
 
-int store_resolve_now(struct store *store, const char *repository, const char *tag,
-	struct descriptor *ret, struct cancel *cancel, struct error *err)
+static int get_ref(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct error *err)
 {
-	struct source *source = store->source;
-	int rc = store->offline ? names_offline(repository, err)
-				: source->ops->resolve(source, repository, tag, ret, cancel, err);
+	uint64_t age_s;
 
-	if (rc || !is_remote(store))
-		return rc;
-	access_grant_names(store, repository);
-	if (store->cache) /* one that is not kept is asked for again */
-		(void)cache_ref_put(store->cache, store->host, repository, tag, ret, NULL);
-	return 0;
+	return cache_ref_get(store->cache, store->host, repository, tag, ret, &age_s, err);
 }
 
 int store_resolve(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err)
 {
+	struct source *source = store->source;
 	struct error local = { "" }, why;
-	uint64_t age_s = 0;
 	int rc;
 
 	err = err ? err : &local;
-	rc = store_resolve_now(store, repository, tag, ret, cancel, err);
-	if (!rc || !is_remote(store) || !names_may_fall_back(store, repository, rc) ||
-		cache_ref_get(store->cache, store->host, repository, tag, ret, &age_s, &why))
+	if (names_rest(store, repository, &why) && !get_ref(store, repository, tag, ret, err)) {
+		names_tell_fallback(store, tag, repository, &why);
+		return 0;
+	}
+	rc = store->offline ? names_offline(repository, err)
+			    : source->ops->resolve(source, repository, tag, ret, cancel, err);
+	away_note(store, rc, err);
+	if (!is_remote(store))
+		return rc;
+	if (!rc) {
+		access_grant_names(store, repository);
+		if (store->cache) /* one that is not kept is asked for again */
+			(void)cache_ref_put(store->cache, store->host, repository, tag, ret, NULL);
+		return 0;
+	}
+	if (!names_may_fall_back(store, repository, rc) ||
+		get_ref(store, repository, tag, ret, &why))
 		return rc;
 	names_tell_fallback(store, tag, repository, err);
+	return 0;
+}
+
+/* --- whether there is anything --- */
+
+/* Whose names they are is asked below a directory, of each repository. */
+static bool knows_names(struct store *store, const char *repository, bool is_directory)
+{
+	return store->cache && cache_has_names(store->cache, store->host, repository) &&
+	       (is_directory || access_has_names(store, repository));
+}
+
+int store_probe(struct store *store, const char *repository, bool is_directory,
+	struct cancel *cancel, struct error *err)
+{
+	const char *what = is_directory ? "repositories" : "tags";
+	struct source *source = store->source;
+	struct error why;
+	int rc;
+
+	if (away_rests(store, &why) && knows_names(store, repository, is_directory)) {
+		names_tell_fallback(store, what, repository, &why);
+		return 0;
+	}
+	rc = source->ops->probe(source, is_directory ? NULL : repository, cancel, err);
+	away_note(store, rc, err);
+	if (!source_is_away(rc) || !knows_names(store, repository, is_directory))
+		return rc;
+	names_tell_fallback(store, what, repository, err);
 	return 0;
 }

@@ -59,7 +59,7 @@ int store_referrers(struct store *store, const char *repository, const struct di
 	struct descriptor **ret, size_t *ret_count, struct cancel *cancel, struct error *err)
 {
 	struct source *source = store->source;
-	struct error local = { "" };
+	struct error local = { "" }, why;
 	char name[RECORD_NAME_MAX];
 	int rc;
 
@@ -69,9 +69,14 @@ int store_referrers(struct store *store, const char *repository, const struct di
 		return 0;
 	err = err ? err : &local;
 	(void)record_name(subject, name);
+	if (names_rest(store, repository, &why) && !get(store, repository, name, ret, ret_count)) {
+		names_tell_fallback(store, "referrers", repository, &why);
+		return 0;
+	}
 	rc = store->offline ? names_offline(repository, err)
 			    : source->ops->referrers(
 				      source, repository, subject, ret, ret_count, cancel, err);
+	away_note(store, rc, err);
 	if (!is_remote(store))
 		return rc;
 	if (!rc) {

@@ -95,11 +95,6 @@ int files_put(struct files *files, enum cache_kind kind, int fd, struct error *e
 	return 0;
 }
 
-bool is_away(int rc)
-{
-	return rc == -EHOSTUNREACH || rc == -ETIMEDOUT || rc == -EIO;
-}
-
 void stream_free(struct blob_stream *stream)
 {
 	stream->ops->free(stream);

@@ -10,10 +10,11 @@
  * Rules it keeps: a document is fetched once and kept by digest; local blobs are never
  * copied, only their indexes are (foreign layers lie in the cache); a cached blob is served only
  * after this identity proved access through this repository; a bad copy (digest mismatch) is
- * dropped and fetched afresh once, then -EBADMSG; when the registry is away, cached refs and lists
- * go on with a warning; offline: nothing but the cache is asked, -ENETUNREACH for what it does not
- * have; a full disk degrades to unlinked temporary files, and to -ENOSPC only when there is no
- * place at all. A listed blob that the source does not have is -EIO, never -ENOENT.
+ * dropped and fetched afresh once, then -EBADMSG; when the registry is away (source_is_away()),
+ * what is in the cache goes on, with one warning until it answers again; offline: nothing but the
+ * cache is asked, -ENETUNREACH for what it does not have; a full disk degrades to unlinked
+ * temporary files, and to -ENOSPC only when there is no place at all. A listed blob that the source
+ * does not have is -EIO, never -ENOENT.
  */
 #ifndef FETCH_STORE_STORE_H
 #define FETCH_STORE_STORE_H
@@ -66,9 +67,24 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 	struct cancel *cancel, struct error *err);
 int store_resolve(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
-/* The same, but what the cache says does not count. */
-int store_resolve_now(struct store *store, const char *repository, const char *tag,
-	struct descriptor *ret, struct cancel *cancel, struct error *err);
+/* Is the source there and may it be used, by source_ops.probe of a repository, or (is_directory) of
+ * the source itself, below whose repository we are to look?  When it is away: does the cache have
+ * any names there? */
+int store_probe(struct store *store, const char *repository, bool is_directory,
+	struct cancel *cancel, struct error *err);
+
+/* A source that did not answer when it was asked last. */
+struct store_away {
+	uint64_t since_ms; /* monotonic */
+	int rc;            /* the last failure */
+	struct error why;
+};
+/* ret may be NULL. */
+bool store_is_away(struct store *store, struct store_away *ret);
+/* The caller has found out that it is: rc and why, as of a call that failed. */
+void store_note_away(struct store *store, int rc, const struct error *why);
+/* Who asks next is not told what was found out a moment ago. */
+void store_ask_again(struct store *store);
 
 /* Manifests whose subject is this one, as in source_ops.referrers and kept as names are; the
  * caller's: descriptors_free().  A source that knows of none has none. */
@@ -81,6 +97,8 @@ int store_referrers(struct store *store, const char *repository, const struct di
 int store_manifest(struct store *store, enum store_step step, const char *repository,
 	const struct digest *digest, char **ret_bytes, size_t *ret_len, char **ret_type,
 	struct cancel *cancel, struct error *err);
+/* Can store_manifest() do without the source, if that is away? */
+bool store_has_manifest(struct store *store, const char *repository, const struct digest *digest);
 /* A config or other small blob, likewise.  Data inside the descriptor is used, here and by
  * store_blob(), if it is what it should be. */
 int store_document(struct store *store, enum store_step step, const char *repository,

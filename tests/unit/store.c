@@ -1183,6 +1183,9 @@ static void an_old_proof_will_do_when_nobody_can_be_asked(void **state)
 	assert_int_equal(bench->fake.proves, 1);
 	assert_int_equal(bench->fallbacks, 1);
 	bench->fake.prove_rc = -EACCES;
+	assert_int_equal(get_layer(bench), 0); /* nobody asks again so soon */
+	assert_int_equal(bench->fake.proves, 1);
+	store_ask_again(bench->store);
 	assert_int_equal(get_layer(bench), -EACCES);
 	bench->config.offline = true;
 	remount(bench);
@@ -1714,6 +1717,8 @@ static void a_manifest_is_proved_by_fetching_it(void **state)
 	assert_int_equal(get_manifest(bench, NULL), 0);
 	assert_int_equal(bench->fallbacks, 1);
 	bench->fake.open_rc = -EACCES;
+	assert_int_equal(get_manifest(bench, NULL), 0); /* nobody asks again so soon */
+	store_ask_again(bench->store);
 	assert_int_equal(get_manifest(bench, NULL), -EACCES);
 	assert_int_equal(bench->fake.proves, 0);
 }
@@ -1830,7 +1835,10 @@ static const struct away_case {
 	{ "out of order: the last answer again", -EIO, true },
 	{ "not allowed: no answer", -EACCES, false },
 	{ "not there: no answer", -ENOENT, false },
-	{ "too many requests: no answer", -EDQUOT, false },
+	{ "too many requests: the last answer again", -EDQUOT, true },
+	{ "TLS, or nonsense: the last answer again", -EPROTO, true },
+	{ "405: no answer", -EOPNOTSUPP, false },
+	{ "out of memory: no answer", -ENOMEM, false },
 	{ "interrupted: no answer", -EINTR, false },
 };
 
@@ -1879,32 +1887,55 @@ static void ask_names(struct bench *bench, int rc)
 	ask_referrers(bench, rc);
 }
 
+/* Asks five times; how often that comes to the registry. */
+static unsigned lists_asked(struct bench *bench, int rc)
+{
+	unsigned before = bench->fake.lists;
+
+	ask_names(bench, rc);
+	return bench->fake.lists - before;
+}
+
+/* Whoever has an older answer asks once, and not again until it is told to. */
 static void away_row(void **state)
 {
 	const struct away_case *c = *state;
-	struct descriptor resolved;
+	int rc = c->falls_back ? 0 : c->rc;
+	unsigned asked = c->falls_back ? 1 : 5;
+	struct store_away away;
 	struct bench *bench;
 	void *made;
 
 	assert_int_equal(setup(&made), 0);
 	bench = made;
 	bench->fake.names_rc = c->rc;
-	ask_names(bench, c->rc);
+	assert_int_equal(lists_asked(bench, c->rc), 5);
 	bench->fake.names_rc = 0;
-	ask_names(bench, 0);
+	assert_int_equal(lists_asked(bench, 0), 5);
+	assert_false(store_is_away(bench->store, NULL));
+	for (unsigned times = 1; times <= 2; times++) { /* one warning each time it goes */
+		bench->fake.names_rc = c->rc;
+		assert_int_equal(lists_asked(bench, rc), asked);
+		store_ask_again(bench->store);
+		assert_int_equal(lists_asked(bench, rc), asked);
+		assert_int_equal(store_is_away(bench->store, &away), c->falls_back);
+		if (c->falls_back)
+			assert_int_equal(away.rc, c->rc);
+		assert_int_equal(bench->fallbacks, c->falls_back ? times : 0);
+		bench->fake.names_rc = 0;
+		store_ask_again(bench->store);
+		assert_int_equal(lists_asked(bench, 0), 5);
+		assert_false(store_is_away(bench->store, NULL));
+	}
 	bench->fake.names_rc = c->rc;
-	ask_names(bench, c->falls_back ? 0 : c->rc);
-	assert_int_equal(bench->fallbacks, c->falls_back ? 5 : 0);
-	assert_int_equal(
-		store_resolve_now(bench->store, "repo", "1", &resolved, NULL, NULL), c->rc);
 	bench->fake.identity = "you"; /* who never saw these names */
 	remount(bench);
-	ask_names(bench, c->rc);
+	assert_int_equal(lists_asked(bench, c->rc), 5);
 	bench->fake.identity = "me";
 	bench->config.offline = true;
 	remount(bench);
-	ask_names(bench, 0);
-	assert_int_equal(bench->fake.lists, 21);
+	assert_int_equal(lists_asked(bench, 0), 0);
+	assert_false(store_is_away(bench->store, NULL));
 	(void)teardown(&made);
 }
 
