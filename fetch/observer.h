@@ -31,6 +31,7 @@ struct counters {
 	_Atomic uint64_t auth_tokens;     /* fetched */
 	_Atomic uint64_t fetched_bytes;   /* of bodies */
 	_Atomic uint64_t verify_failures; /* digest or size mismatches */
+	_Atomic uint64_t tag_moves;       /* tags that pointed at something else when asked again */
 	_Atomic uint64_t cache_hits, cache_misses;
 	_Atomic uint64_t cache_corrupt; /* entries dropped because they were damaged */
 	_Atomic uint64_t layers_indexed;

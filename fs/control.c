@@ -35,6 +35,7 @@ static const struct {
 	COUNTER(auth_tokens),
 	COUNTER(fetched_bytes),
 	COUNTER(verify_failures),
+	COUNTER(tag_moves),
 	COUNTER(cache_hits),
 	COUNTER(cache_misses),
 	COUNTER(cache_corrupt),

@@ -24,6 +24,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -114,6 +115,9 @@ struct fs {
 	struct store *store;
 	struct pool *pools[POOL_COUNT];
 	struct pool *replies;
+	struct pool *notices; /* one thread; NULL until there are some */
+	_Atomic unsigned notices_pending;
+	_Atomic bool notices_are_cancelled;
 	unsigned cores; /* threads that decode, and as many that send */
 	struct fuse_session *session;
 	int event_fd; /* wakes the loop */

@@ -92,10 +92,10 @@ int load_want(struct load *load, struct need *need)
 
 void load_forget(struct load *load)
 {
-	if (load->state != LOAD_READY)
+	if (load->state != LOAD_READY && load->state != LOAD_FAILED)
 		return;
+	load->has_old |= load->state == LOAD_READY;
 	load->state = LOAD_IDLE;
-	load->has_old = true;
 }
 
 bool load_is_transient(int rc)

@@ -126,7 +126,7 @@ void load_release(struct load *load);
 int load_want(struct load *load, struct need *need);
 /* Starts it if idle, and waits for nothing. */
 void load_start(struct load *load, pid_t asker);
-/* What was there is too old: the next load_want() starts it again. */
+/* What was there, or why it was not, is too old: the next load_want() starts it again. */
 void load_forget(struct load *load);
 
 /* The job of a load has ended (called by the loop): goes on with the next step, or publishes and

@@ -22,12 +22,14 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/notices.h"
 #include "fs/objects.h"
 #include "fs/replies.h"
 #include "model/cleanup.h"
 
 enum {
 	STALE_POLL_MS = 100,
+	NOTICE_POLL_MS = 10,
 	BATCH = 64,
 	SPIN_US = 50,
 	QUICK_US = 4 * SPIN_US, /* who asks so soon, our waking up included, may ask again */
@@ -149,7 +151,9 @@ static void take_signals(struct fs *fs, int fd)
 		case SIGHUP:
 			if (!fs->options->foreground) {
 				log_line(fs->log, LOG_LEVEL_INFO, "forgetting tag lists");
+				store_ask_again(fs->store);
 				objects_forget_lists(fs);
+				notices_expire(fs);
 				break;
 			}
 			fuse_session_exit(fs->session);
@@ -193,8 +197,7 @@ static int serve(struct fs *fs, struct fuse_buf *buf)
 	return 0;
 }
 
-/* Nobody stays unanswered: what waits gets EINTR, what runs is cancelled and awaited. */
-static void drain(struct fs *fs)
+static void interrupt_all(struct fs *fs)
 {
 	for (struct load *load = fs->running; load; load = load->next_running) {
 		cancel_set(&load->cancel);
@@ -203,6 +206,29 @@ static void drain(struct fs *fs)
 		wake(fs, TAKE(load->waiters));
 	}
 	requests_run_ready(fs);
+}
+
+/* A notice waits for a lock that the one who sent a request holds, who waits for us. */
+static void let_notices_end(struct fs *fs, struct fuse_buf *buf)
+{
+	struct pollfd device = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
+
+	notices_cancel(fs);
+	fuse_session_reset(fs->session); /* an ended one throws away what it reads */
+	while (notices_are_pending(fs)) {
+		if (poll(&device, 1, NOTICE_POLL_MS) > 0 && serve(fs, buf))
+			break; /* unmounted: nobody holds a lock any more */
+		interrupt_all(fs);
+	}
+	fuse_session_exit(fs->session);
+	notices_stop(fs);
+}
+
+/* Nobody stays unanswered: what waits gets EINTR, what runs is cancelled and awaited. */
+static void drain(struct fs *fs, struct fuse_buf *buf)
+{
+	interrupt_all(fs);
+	let_notices_end(fs, buf);
 	replies_stop(fs);
 }
 
@@ -274,7 +300,7 @@ int loop_run(struct fs *fs, void (*ready)(void *), void *context, struct error *
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return error_set(err, errno, "/dev/fuse: %s", strerror(errno));
 	rc = loop(fs, signals, &buf, ready, context, err);
-	drain(fs);
+	drain(fs, &buf);
 	free(buf.mem);
 	return rc;
 }

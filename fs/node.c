@@ -135,6 +135,13 @@ struct node *node_find(struct fs *fs, fuse_ino_t id)
 	return found ? &found->node : NULL;
 }
 
+void nodes_each(struct fs *fs, void (*visit)(struct fs *fs, struct node *node, void *context),
+	void *context)
+{
+	for (struct node_slot *each = fs->nodes->by_id; each; each = each->by_id.next)
+		visit(fs, &each->node, context);
+}
+
 struct node *node_child(struct fs *fs, struct node *parent, const char *name)
 {
 	CLEANUP(freep) struct name_key *key = key_of(parent->id, name);

@@ -45,7 +45,8 @@ void listing_free(struct listing *listing);
 /* One kind of directory (or file); one table per kind, in its view_*.c. */
 struct view {
 	const char *name;
-	mode_t type; /* S_IFDIR or S_IFREG */
+	mode_t type;      /* S_IFDIR or S_IFREG */
+	bool lists_names; /* that the source gave, and may give differently later */
 	/* Fills *ret for a child; the caller counts the kernel's reference.  -ENOENT. */
 	int (*lookup)(struct fs *fs, struct node *dir, const char *name,
 		struct fuse_entry_param *ret, struct need *need);
@@ -81,6 +82,9 @@ void nodes_free(struct fs *fs);
 
 struct node *node_root(struct fs *fs);
 struct node *node_find(struct fs *fs, fuse_ino_t id); /* NULL when it is no node */
+/* All of them, in no order; visit() makes and drops none. */
+void nodes_each(struct fs *fs, void (*visit)(struct fs *fs, struct node *node, void *context),
+	void *context);
 /* The current child of that name, or NULL. */
 struct node *node_child(struct fs *fs, struct node *parent, const char *name);
 /* The child of that name; made when there is none, or none with this view and place. */

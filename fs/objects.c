@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "fs/notices.h"
+
 int objects_new(struct fs *fs, struct error *err)
 {
 	fs->objects = calloc(1, sizeof *fs->objects);
@@ -100,8 +102,11 @@ bool is_too_old(const struct fs *fs, const struct load *load, const struct need 
 
 void objects_forget_lists(struct fs *fs)
 {
-	for (struct list_object *list = fs->objects->lists; list; list = list->hh.next)
+	for (struct list_object *list = fs->objects->lists; list; list = list->hh.next) {
 		load_forget(&list->load);
+		if (list->has_list) /* the kernel may not ask for what it thinks is not there */
+			load_start(&list->load, 0);
+	}
 	for (struct ref_object *ref = fs->objects->refs; ref; ref = ref->hh.next)
 		load_forget(&ref->load);
 	referrers_forget(fs);
@@ -133,6 +138,9 @@ static void list_publish(struct load *load)
 {
 	struct list_object *object = container_of(load, struct list_object, load);
 
+	if (object->has_list && !object->is_untagged)
+		notices_tell_new(load->fs, object->repository, &object->list, &object->fresh);
+	object->has_list = true;
 	name_list_release(&object->list);
 	object->list = object->fresh;
 	object->fresh = (struct name_list){ NULL, 0 };
@@ -222,10 +230,25 @@ static int ref_run(struct load *load)
 	return rc;
 }
 
+static void note_move(const struct ref_object *object)
+{
+	const struct fs *fs = object->load.fs;
+	char from[DIGEST_TEXT_MAX], to[DIGEST_TEXT_MAX];
+
+	if (!digest_is_set(&object->descriptor.digest) ||
+		digest_equal(&object->descriptor.digest, &object->fresh.digest))
+		return;
+	observer_count(fs->observer, tag_moves, 1);
+	log_line(fs->log, LOG_LEVEL_INFO, "tag '%s' of '%s' moved from %s to %s", object->tag,
+		object->repository, digest_format(&object->descriptor.digest, from),
+		digest_format(&object->fresh.digest, to));
+}
+
 static void ref_publish(struct load *load)
 {
 	struct ref_object *object = container_of(load, struct ref_object, load);
 
+	note_move(object);
 	descriptor_release(&object->descriptor);
 	object->descriptor = object->fresh;
 	object->fresh = (struct descriptor){ 0 };

@@ -26,6 +26,7 @@ struct list_object {
 	char *key;
 	const char *repository; /* NULL: of the source */
 	bool is_untagged;
+	bool has_list; /* not for the first time */
 	struct name_list list;
 	struct name_list fresh; /* run()'s result */
 	UT_hash_handle hh;

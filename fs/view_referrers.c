@@ -201,9 +201,11 @@ static int types_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 	return rc;
 }
 
-const struct view view_referrers = {
-	.name = "referrers", .type = S_IFDIR, .lookup = types_lookup, .list = types_list
-};
+const struct view view_referrers = { .name = "referrers",
+	.type = S_IFDIR,
+	.lists_names = true,
+	.lookup = types_lookup,
+	.list = types_list };
 
 /* --- those of one type --- */
 
@@ -335,6 +337,8 @@ static int type_list(struct fs *fs, struct node *dir, struct listing *ret, struc
 	return rc;
 }
 
-const struct view view_referrers_type = {
-	.name = "referrers-type", .type = S_IFDIR, .lookup = type_lookup, .list = type_list
-};
+const struct view view_referrers_type = { .name = "referrers-type",
+	.type = S_IFDIR,
+	.lists_names = true,
+	.lookup = type_lookup,
+	.list = type_list };

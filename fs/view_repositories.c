@@ -186,5 +186,5 @@ static int list(struct fs *fs, struct node *dir, struct listing *ret, struct nee
 }
 
 const struct view view_repositories = {
-	.name = "repositories", .type = S_IFDIR, .lookup = lookup, .list = list
+	.name = "repositories", .type = S_IFDIR, .lists_names = true, .lookup = lookup, .list = list
 };

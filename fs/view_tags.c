@@ -120,9 +120,11 @@ static int tags_list(struct fs *fs, struct node *dir, struct listing *ret, struc
 	return rc;
 }
 
-const struct view view_tags = {
-	.name = "tags", .type = S_IFDIR, .lookup = tags_lookup, .list = tags_list
-};
+const struct view view_tags = { .name = "tags",
+	.type = S_IFDIR,
+	.lists_names = true,
+	.lookup = tags_lookup,
+	.list = tags_list };
 
 /* --- sha256/HEX --- */
 
