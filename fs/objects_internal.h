@@ -13,6 +13,7 @@
 enum {
 	XATTR_NAMES_MAX = 64, /* security. and system. names kept of one layer */
 	SPAN_GHOSTS = 1024,   /* spans that left the queue of new ones, as far as remembered */
+	SPAN_ROOMS = 4,       /* kept of spans that went, for the next ones */
 };
 
 /* Keys are text: what identifies the thing, joined by characters that cannot be part of it. */
@@ -69,12 +70,18 @@ struct location_object {
 	UT_hash_handle hh;
 };
 
+/* Memory that a span is decoded into. */
+struct span_room {
+	char *bytes;
+	size_t len;
+};
+
 struct span_object {
 	struct load load;
 	uint64_t key; /* space of the layer << 32 | span */
 	struct layer_object *layer;
 	uint32_t span;
-	char *plain;
+	struct span_room room; /* its bytes are here, plain_len of them */
 	size_t plain_len;
 	_Atomic unsigned pins; /* answers that are being sent from here */
 	struct reader *stored; /* while it is decoded: what holds its bytes; NULL: the spool */
@@ -151,6 +158,8 @@ struct objects {
 	struct span_object *spans_new;  /* the oldest first */
 	struct span_object *spans_kept; /* least recently used first */
 	uint64_t span_bytes, span_new_bytes;
+	struct span_room span_rooms[SPAN_ROOMS]; /* span_room_count of them are there */
+	unsigned span_room_count;
 	uint64_t span_ghosts[SPAN_GHOSTS]; /* keys; 0: none */
 	struct piece_object *pieces;
 	uint64_t piece_bytes;

@@ -23,7 +23,38 @@
 enum {
 	NEW_SHARE = 4,   /* the queue of new spans: this part of the room is its own */
 	AHEAD_SHARE = 4, /* and spans decoded ahead of one reader take no more than this part */
+	ROOM_STEP = 128 << 10,   /* bytes: as multiples of it, spans fit into each other's room */
+	ROOM_KEPT_MAX = 2 << 20, /* bytes: of larger ones four would be too much */
 };
+
+/* --- memory --- */
+
+/* Fresh pages, which the kernel has to find and clear, cost a twentieth of what decoding does. */
+static struct span_room room_get(struct objects *objects, size_t len)
+{
+	struct span_room room = { .len = (len + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP };
+
+	for (unsigned i = 0; i < objects->span_room_count; i++) {
+		struct span_room *kept = &objects->span_rooms[i];
+
+		if (kept->len < len || kept->len > room.len + ROOM_STEP)
+			continue;
+		room = *kept;
+		*kept = objects->span_rooms[--objects->span_room_count];
+		return room;
+	}
+	room.bytes = malloc(room.len);
+	return room;
+}
+
+static void room_put(struct objects *objects, struct span_room *room)
+{
+	if (room->bytes && room->len <= ROOM_KEPT_MAX && objects->span_room_count < SPAN_ROOMS)
+		objects->span_rooms[objects->span_room_count++] = *room;
+	else
+		free(room->bytes);
+	*room = (struct span_room){ 0 };
+}
 
 /* --- what is kept --- */
 
@@ -47,7 +78,7 @@ static void span_free(struct objects *objects, struct span_object *span)
 	}
 	HASH_DEL(objects->spans, span);
 	load_release(&span->load);
-	free(span->plain);
+	room_put(objects, &span->room);
 	free(span);
 }
 
@@ -71,6 +102,8 @@ void spans_free(struct objects *objects)
 	{
 		span_free(objects, span);
 	}
+	while (objects->span_room_count)
+		free(objects->span_rooms[--objects->span_room_count].bytes);
 }
 
 /* The first that may go: nobody is being sent anything from it, nor is it that one. */
@@ -111,14 +144,11 @@ static int span_run(struct load *load)
 	struct span_object *span = container_of(load, struct span_object, load);
 	const struct layer *layer = span->layer->layer;
 
-	free(span->plain);
-	span->plain_len = layer->spans[span->span].plain_len;
-	span->plain = malloc(span->plain_len);
-	if (!span->plain)
+	if (!span->room.bytes)
 		return error_set(&load->err, ENOMEM, "out of memory");
 	observer_count(load->fs->observer, spans_decoded, 1);
 	return layer_decode_span(layer, span->span, span->stored, span->layer->files.spool_fd,
-		span->plain, &load->err);
+		span->room.bytes, &load->err);
 }
 
 static void span_settle(struct load *load)
@@ -129,6 +159,8 @@ static void span_settle(struct load *load)
 
 	reader_unref(TAKE(span->stored));
 	files->readers--;
+	if (load->rc)
+		room_put(load->fs->objects, &span->room);
 	if (load->rc == 0)
 		files->was_damaged = files->was_refetched = false;
 	if (load->rc != -EBADMSG)
@@ -192,12 +224,15 @@ static void decode(struct span_object *span, pid_t asker)
 	struct reader *stored = find_stored(object, span->span);
 
 	span->stored = stored ? reader_ref(stored) : NULL;
+	span->plain_len = object->layer->spans[span->span].plain_len;
+	span->room = room_get(span->load.fs->objects, span->plain_len);
 	load_start(&span->load, asker);
 	if (span->load.state == LOAD_RUNNING) {
 		object->files.readers++;
 		piece_decoded(object, span->span);
 	} else {
 		reader_unref(TAKE(span->stored));
+		room_put(span->load.fs->objects, &span->room);
 	}
 }
 
@@ -365,7 +400,7 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size
 		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &found, need);
 		if (!rc)
 			rc = answer_add(
-				answer, found->plain + skip, piece, &found->pins, &need->err);
+				answer, found->room.bytes + skip, piece, &found->pins, &need->err);
 		offset += piece;
 		len -= piece;
 	}
