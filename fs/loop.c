@@ -8,7 +8,7 @@
  * for SPIN_US before it sleeps: who walks a tree asks again at once, and waking a
  * thread costs more than the whole answer.  Each time nobody asked in the meantime it looks
  * for half as long the next time, until somebody is that quick again.  An idle mount costs
- * nothing.
+ * nothing; nor does anybody look while all cores decode.
  */
 #include "fs/fs.h"
 
@@ -232,13 +232,24 @@ static void drain(struct fs *fs, struct fuse_buf *buf)
 	replies_stop(fs);
 }
 
-/* *spin_us: how long to look for, adapted to what happens. */
-static int wait_for(struct pollfd *fds, nfds_t count, uint64_t *spin_us, int timeout_ms)
+/* Who looks while all cores decode takes one from them. */
+static bool has_idle_core(const struct fs *fs)
 {
-	uint64_t begin = now_us();
+	unsigned decoding = 0;
+
+	for (const struct load *load = fs->running; load; load = load->next_running)
+		decoding += load->type->pool == POOL_DECODE;
+	return decoding < fs->cores;
+}
+
+/* *spin_us: how long to look for, adapted to what happens. */
+static int wait_for(struct fs *fs, struct pollfd *fds, nfds_t count, uint64_t *spin_us)
+{
+	int timeout_ms = release_stale(fs);
+	uint64_t begin = now_us(), until = begin + (has_idle_core(fs) ? *spin_us : 0);
 	int rc;
 
-	while (now_us() - begin < *spin_us) {
+	while (now_us() < until) {
 		rc = poll(fds, count, 0);
 		if (rc) {
 			*spin_us = SPIN_US;
@@ -261,7 +272,7 @@ static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(
 	uint64_t spin_us = 0;
 
 	while (!fuse_session_exited(fs->session)) {
-		int rc = wait_for(fds, ARRAY_SIZE(fds), &spin_us, release_stale(fs));
+		int rc = wait_for(fs, fds, ARRAY_SIZE(fds), &spin_us);
 
 		if (rc < 0 && errno != EINTR)
 			return error_set(err, errno, "poll: %s", strerror(errno));

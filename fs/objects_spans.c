@@ -22,7 +22,9 @@
 
 enum {
 	NEW_SHARE = 4,   /* the queue of new spans: this part of the room is its own */
-	AHEAD_SHARE = 4, /* and spans decoded ahead of one reader take no more than this part */
+	AHEAD_SHARE = 4, /* and spans decoded ahead of one reader take no more than this part, */
+	AHEAD_CORE = 4,  /* nor more than so many for each core: some take five times as
+			  * long as others, and no core shall be without one */
 	ROOM_STEP = 128 << 10,   /* bytes: as multiples of it, spans fit into each other's room */
 	ROOM_KEPT_MAX = 2 << 20, /* bytes: of larger ones four would be too much */
 };
@@ -268,8 +270,8 @@ static uint32_t find_ahead(struct fs *fs, const struct span_object *span)
 	uint64_t room = fs->options->span_cache / AHEAD_SHARE / span->plain_len;
 	uint32_t ahead = before ? 2 * before->ahead + 1 : 0;
 
-	if (ahead > 2 * fs->cores)
-		ahead = 2 * fs->cores;
+	if (ahead > AHEAD_CORE * fs->cores)
+		ahead = AHEAD_CORE * fs->cores;
 	return ahead < room ? ahead : (uint32_t)room;
 }
 
