@@ -63,7 +63,6 @@ static inline unsigned fs_transfers_max(const struct options *options)
 	X(lookup)                                                                                  \
 	X(getattr)                                                                                 \
 	X(readlink)                                                                                \
-	X(opendir)                                                                                 \
 	X(readdir)                                                                                 \
 	X(readdirplus)                                                                             \
 	X(read)                                                                                    \
@@ -71,6 +70,7 @@ static inline unsigned fs_transfers_max(const struct options *options)
 	X(getxattr)                                                                                \
 	X(listxattr)                                                                               \
 	X(open)                                                                                    \
+	X(opendir)                                                                                 \
 	X(releasedir)                                                                              \
 	X(forget)                                                                                  \
 	X(statfs)                                                                                  \
@@ -93,7 +93,6 @@ struct request {
 	off_t offset;
 	struct answer answer; /* read: what was found so far */
 	int whence;           /* lseek: SEEK_DATA or SEEK_HOLE */
-	uint64_t fh;
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
 	bool is_interrupted;
@@ -136,7 +135,8 @@ struct fs {
 	uint64_t known_bytes;       /* of all layers seen in manifests so far */
 	struct timespec mounted_at; /* wall clock: the time of what has no other */
 	uint64_t started_ms;
-	bool has_inited; /* the kernel's INIT was answered */
+	bool has_inited;       /* the kernel's INIT was answered */
+	bool is_asked_to_open; /* directories, by a kernel that cannot do without */
 	uid_t uid;
 	gid_t gid;
 };

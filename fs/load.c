@@ -80,14 +80,34 @@ int load_want(struct load *load, struct need *need)
 	load_start(load, need->asker);
 	if (load->state == LOAD_FAILED) {
 		need->err = load->err;
+		need_again(need, load->ended_ms + LOAD_RETRY_MS);
 		return load->rc;
 	}
+	need_again(need, 0); /* for whoever does not wait for it */
 	if (load->has_old && need->stale_is_fine) {
 		need->is_stale = true;
 		return 0;
 	}
 	need->load = load;
 	return LOAD_PENDING;
+}
+
+int load_want_fresh(struct load *load, struct need *need)
+{
+	uint64_t ttl = load->fs->options->ttl_ms;
+	int rc;
+
+	if (load->is_stale && ttl != UINT64_MAX && ttl > LOAD_RETRY_MS)
+		ttl = LOAD_RETRY_MS;
+	/* What was asked for since the request came is new enough. */
+	if (load->state == LOAD_READY && load->started_ms < need->since_ms && ttl != UINT64_MAX &&
+		now_ms() - load->ended_ms >= ttl)
+		load_forget(load);
+	rc = load_want(load, need);
+	if (!rc && load->state == LOAD_READY) /* for ever: until somebody says load_forget() */
+		need_again(need, ttl < UINT64_MAX - 1 - load->ended_ms ? load->ended_ms + ttl
+								       : UINT64_MAX - 1);
+	return rc;
 }
 
 void load_forget(struct load *load)

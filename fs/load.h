@@ -115,7 +115,16 @@ struct need {
 	uint64_t since_ms;  /* when the request came: what was asked for since is new enough */
 	bool is_stale;      /* something that was given is stale */
 	bool stale_is_fine; /* old lists and tags will do: their refresh took too long */
+	/* By now_ms(): what was found may be another one then.  UINT64_MAX at first: never. */
+	uint64_t good_until_ms;
 };
+
+/* What was found depends on something that may be another one at that time; 0: at any time. */
+static inline void need_again(struct need *need, uint64_t at_ms)
+{
+	if (at_ms < need->good_until_ms)
+		need->good_until_ms = at_ms;
+}
 
 void load_init(struct load *load, struct fs *fs, const struct load_type *type);
 /* The job must not be running. */
@@ -124,6 +133,8 @@ void load_release(struct load *load);
 /* 0 when it is there; LOAD_PENDING when it is on its way, started if it was not;
  * else the remembered failure, with need->err. */
 int load_want(struct load *load, struct need *need);
+/* The same for what is asked for again when it is older than ttl. */
+int load_want_fresh(struct load *load, struct need *need);
 /* Starts it if idle, and waits for nothing. */
 void load_start(struct load *load, pid_t asker);
 /* What was there, or why it was not, is too old: the next load_want() starts it again. */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/node.h"
 #include "fs/notices.h"
 #include "fs/objects.h"
 #include "fs/replies.h"
@@ -154,6 +155,7 @@ static void take_signals(struct fs *fs, int fd)
 				store_ask_again(fs->store);
 				objects_forget_lists(fs);
 				notices_expire(fs);
+				nodes_forget_lists(fs);
 				break;
 			}
 			fuse_session_exit(fs->session);

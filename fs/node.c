@@ -7,9 +7,15 @@
 #include <sys/stat.h>
 #include <uthash.h>
 
+#include "fetch/clock.h"
 #include "fs/assembly.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
+
+enum {
+	UNLISTED_MS = 1000, /* as long the kernel may do without asking before it lists */
+	NANOSECONDS = 1000000000,
+};
 
 /* uthash wants its handles in the thing itself: the public struct comes first. */
 struct node_slot {
@@ -57,6 +63,7 @@ static void free_slot(struct node_slot *slot)
 	free(slot->node.name);
 	free(slot->node.content);
 	assembly_free(slot->node.assembly);
+	listing_free(slot->node.listing);
 	free(slot->key);
 	free(slot);
 }
@@ -247,26 +254,49 @@ static bool is_private(const struct fs *fs, const struct node *node)
 		       (node->parent && node->parent->view == &view_control));
 }
 
-void node_stat(struct fs *fs, const struct node *node, struct stat *ret)
+/* Names that the kernel may not give out any more make the directory another one. */
+static void take_back_names(struct node *node, uint64_t now)
+{
+	if (!node->listed_until_ms || node->listed_until_ms > now)
+		return;
+	node->listed_until_ms = 0;
+	node->version++;
+}
+
+static double attributes_timeout(const struct fs *fs, const struct node *node, uint64_t now)
+{
+	uint64_t ms = fs->options->ttl_ms < UNLISTED_MS ? fs->options->ttl_ms : UNLISTED_MS;
+
+	if (!S_ISDIR(node->view->type) || node->listed_until_ms == UINT64_MAX)
+		return CONTENT_TIMEOUT_S;
+	if (node->listed_until_ms)
+		ms = node->listed_until_ms - now;
+	return ms / 1000 < CONTENT_TIMEOUT_S ? (double)ms / 1000 : CONTENT_TIMEOUT_S;
+}
+
+double node_stat(struct fs *fs, struct node *node, struct stat *ret)
 {
 	bool is_directory = S_ISDIR(node->view->type);
+	uint64_t now = now_ms();
 
+	take_back_names(node, now);
 	fs_stat_init(fs, ret, node->ino, node->view->type | (is_directory ? 0555 : 0444));
 	ret->st_atim = ret->st_mtim = ret->st_ctim = node->time;
+	ret->st_mtim.tv_nsec = (node->time.tv_nsec + (long)node->version) % NANOSECONDS;
+	ret->st_mtim.tv_sec += (node->time.tv_nsec + (long)node->version) / NANOSECONDS;
 	if (is_private(fs, node))
 		ret->st_mode &= ~(mode_t)(S_IRWXG | S_IRWXO);
 	ret->st_size = (off_t)node->content_len;
 	ret->st_blocks = (blkcnt_t)((node->content_len + 511) / 512);
+	return attributes_timeout(fs, node, now);
 }
 
 int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_entry_param *ret)
 {
 	if (!node)
 		return -ENOMEM;
-	*ret = (struct fuse_entry_param){
-		.ino = node->id, .attr_timeout = CONTENT_TIMEOUT_S, .entry_timeout = timeout
-	};
-	node_stat(fs, node, &ret->attr);
+	*ret = (struct fuse_entry_param){ .ino = node->id, .entry_timeout = timeout };
+	ret->attr_timeout = node_stat(fs, node, &ret->attr);
 	return 0;
 }
 
@@ -287,63 +317,53 @@ char *node_path(const struct node *node)
 
 /* --- listings --- */
 
-enum { TEXT_BLOCK = 64 << 10 };
+CLEANUP_POINTER(listing_freep, struct listing, listing_free)
 
-struct text_block {
-	struct text_block *next;
-	size_t used, room;
-	char text[];
-};
-
-static char *keep_text(struct listing *listing, const char *text)
+static int make_listing(struct fs *fs, struct node *node, struct need *need)
 {
-	size_t len = strlen(text) + 1;
-	struct text_block *block = listing->text;
-	char *copy;
+	CLEANUP(listing_freep) struct listing *fresh = calloc(1, sizeof *fresh);
+	int rc = fresh ? node->view->list(fs, node, fresh, need) : -ENOMEM;
 
-	if (!block || block->room - block->used < len) {
-		size_t room = len > TEXT_BLOCK ? len : TEXT_BLOCK;
-
-		block = malloc(sizeof *block + room);
-		if (!block)
-			return NULL;
-		*block = (struct text_block){ .next = listing->text, .room = room };
-		listing->text = block;
-	}
-	copy = block->text + block->used;
-	memcpy(copy, text, len);
-	block->used += len;
-	return copy;
-}
-
-int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino)
-{
-	struct listing_entry *entries = listing->entries;
-	const char *copy = keep_text(listing, name);
-
-	if (!copy)
-		return -ENOMEM;
-	if ((listing->count & (listing->count - 1)) == 0) {
-		entries = realloc(
-			entries, (listing->count ? 2 * listing->count : 1) * sizeof *entries);
-		if (!entries)
-			return -ENOMEM;
-		listing->entries = entries;
-	}
-	entries[listing->count++] = (struct listing_entry){ copy, mode & S_IFMT, ino };
+	if (!rc)
+		rc = listing_place(fresh, node->listing);
+	if (rc == -ENOMEM)
+		return error_set(&need->err, ENOMEM, "out of memory");
+	if (rc)
+		return rc;
+	fresh->good_until_ms = need->good_until_ms;
+	listing_free(node->listing);
+	node->listing = TAKE(fresh);
 	return 0;
 }
 
-void listing_free(struct listing *listing)
+int node_list(struct fs *fs, struct node *node, bool from_beginning, const struct listing **ret,
+	struct need *need)
 {
-	if (!listing)
-		return;
-	while (listing->text) {
-		struct text_block *block = listing->text;
+	bool is_old =
+		!node->listing || (from_beginning && node->listing->good_until_ms <= now_ms());
+	int rc = is_old ? make_listing(fs, node, need) : 0;
+	uint64_t until;
 
-		listing->text = block->next;
-		free(block);
+	if (rc)
+		return rc;
+	*ret = node->listing;
+	until = node->listing->good_until_ms ? node->listing->good_until_ms : 1;
+	if (!node->listed_until_ms || until < node->listed_until_ms)
+		node->listed_until_ms = until;
+	return 0;
+}
+
+void nodes_forget_lists(struct fs *fs)
+{
+	for (struct node_slot *each = fs->nodes->by_id; each; each = each->by_id.next) {
+		struct listing *listing = each->node.listing;
+
+		if (!listing || listing->good_until_ms == UINT64_MAX)
+			continue;
+		listing->good_until_ms = 0;
+		each->node.listed_until_ms = 1;
+		/* The attributes alone; for that the kernel waits for no answer of ours.  A
+		 * failure: it holds none. */
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, each->node.id, -1, 0);
 	}
-	free(listing->entries);
-	free(listing);
 }

@@ -12,6 +12,7 @@
 #define FS_NODE_H
 
 #include "fs/fs.h"
+#include "fs/listing.h"
 #include "model/tree/merge.h"
 
 /* What a node is about.  Names are interned. */
@@ -27,20 +28,6 @@ struct place {
 };
 
 struct node;
-
-/* A listing: names and types only. */
-struct listing {
-	struct listing_entry {
-		const char *name; /* in the listing's text */
-		mode_t mode;
-		fuse_ino_t ino; /* 0: not known without a lookup */
-	} * entries;
-	size_t count;
-	struct text_block *text; /* owned */
-};
-/* 0 or -ENOMEM. */
-int listing_add(struct listing *listing, const char *name, mode_t mode, fuse_ino_t ino);
-void listing_free(struct listing *listing);
 
 /* One kind of directory (or file); one table per kind, in its view_*.c. */
 struct view {
@@ -75,6 +62,10 @@ struct node {
 	size_t content_len;
 	struct assembly *assembly; /* oci.tar, docker.tar: instead of content; owned */
 	struct timespec time;
+	struct listing *listing;  /* of a directory that was listed; owned */
+	uint64_t listed_until_ms; /* names that the kernel may have are good until then, by
+				   * now_ms(); 0: it has none */
+	uint32_t version;         /* of those names: see node_stat() */
 };
 
 int nodes_new(struct fs *fs, struct error *err);
@@ -100,7 +91,21 @@ void node_forget(struct fs *fs, fuse_ino_t id, uint64_t count);
 
 /* Fills *ret for a node; timeout in seconds. -ENOMEM when node is NULL. */
 int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_entry_param *ret);
-void node_stat(struct fs *fs, const struct node *node, struct stat *ret);
+/*
+ * Attributes, and for how many seconds the kernel may believe them.
+ *
+ * The kernel keeps the names of a directory, and looks before it gives them out whether the
+ * time of its last change is still the same, asking for attributes that it may not believe any
+ * more.  So when names it has are too old, the time becomes another one, by a nanosecond: looking
+ * costs no request to a registry, and listing asks for the names.
+ */
+double node_stat(struct fs *fs, struct node *node, struct stat *ret);
+/* The listing of a directory, for a reader at its beginning or in the middle of it, to whom it
+ * will be sent.  Owned by the node. */
+int node_list(struct fs *fs, struct node *node, bool from_beginning, const struct listing **ret,
+	struct need *need);
+/* What lists told is to be asked for anew, and the kernel shall come and ask. */
+void nodes_forget_lists(struct fs *fs);
 
 /* The path from the mount's root, for keys and messages; caller frees. */
 char *node_path(const struct node *node);

@@ -90,16 +90,6 @@ char *digest_key(char kind, const char *repository, const struct digest *digest,
 	return key;
 }
 
-bool is_too_old(const struct fs *fs, const struct load *load, const struct need *need)
-{
-	uint64_t ttl = fs->options->ttl_ms;
-
-	if (load->is_stale && ttl != UINT64_MAX && ttl > LOAD_RETRY_MS)
-		ttl = LOAD_RETRY_MS;
-	return load->state == LOAD_READY && load->started_ms < need->since_ms &&
-	       ttl != UINT64_MAX && now_ms() - load->ended_ms >= ttl;
-}
-
 void objects_forget_lists(struct fs *fs)
 {
 	for (struct list_object *list = fs->objects->lists; list; list = list->hh.next) {
@@ -170,9 +160,7 @@ static int list_get(struct fs *fs, const char *repository, bool is_untagged,
 		object->is_untagged = is_untagged;
 		HASH_ADD_KEYPTR(hh, fs->objects->lists, object->key, strlen(object->key), object);
 	}
-	if (is_too_old(fs, &object->load, need))
-		load_forget(&object->load);
-	rc = load_want(&object->load, need);
+	rc = load_want_fresh(&object->load, need);
 	if (rc)
 		return rc;
 	*ret = &object->list;
@@ -295,9 +283,7 @@ int ref_get(struct fs *fs, const char *repository, const char *tag, const struct
 		object = ref_new(fs, repository, tag);
 	if (!object)
 		return no_memory(need);
-	if (is_too_old(fs, &object->load, need))
-		load_forget(&object->load);
-	rc = load_want(&object->load, need);
+	rc = load_want_fresh(&object->load, need);
 	if (rc)
 		return rc;
 	*ret = &object->descriptor;

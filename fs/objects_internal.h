@@ -199,9 +199,6 @@ void pieces_free(struct layer_object *object); /* those that are not on their wa
 /* No span job uses them. */
 void layer_files_close(struct layer_object *object);
 
-/* Older than ttl, and not asked for since this request came: to be asked again. */
-bool is_too_old(const struct fs *fs, const struct load *load, const struct need *need);
-
 /* Names a manifest ('m'), its referrers ('r') or another blob ('b') of a repository, as a
  * descriptor has it: one that lies about the size is another thing.  Owned by the caller; NULL when
  * out of memory. */

@@ -145,9 +145,7 @@ int referrers_get(struct fs *fs, const char *repository, const struct digest *su
 		HASH_ADD_KEYPTR(
 			hh, fs->objects->referrers, object->key, strlen(object->key), object);
 	}
-	if (is_too_old(fs, &object->load, need))
-		load_forget(&object->load);
-	rc = load_want(&object->load, need);
+	rc = load_want_fresh(&object->load, need);
 	if (rc)
 		return rc;
 	*ret = object->list.items;

@@ -140,7 +140,7 @@ static int do_getattr(struct fs *fs, struct request *request, struct need *need)
 		if (!rc)
 			rc = space_stat(fs, id, &st, need);
 	} else if (node) {
-		node_stat(fs, node, &st);
+		timeout = node_stat(fs, node, &st);
 	} else {
 		rc = space_stat(fs, request->ino, &st, need);
 	}
@@ -160,32 +160,6 @@ static int do_readlink(struct fs *fs, struct request *request, struct need *need
 }
 
 /* --- directories --- */
-
-CLEANUP_POINTER(listing_freep, struct listing, listing_free)
-
-/* What is above the trees may change between two requests: a listing is made once for each open
- * directory.  A tree's directory is listed from where the last reply ended, and needs nothing. */
-static int do_opendir(struct fs *fs, struct request *request, struct need *need)
-{
-	struct fuse_file_info info = { .keep_cache = 1 };
-	CLEANUP(listing_freep) struct listing *listing = NULL;
-	struct node *node;
-	fuse_ino_t id;
-	int rc = resolve(fs, request->ino, &node, &id, need);
-
-	if (!rc && node) {
-		listing = calloc(1, sizeof *listing);
-		rc = listing ? node->view->list(fs, node, listing, need)
-			     : error_set(&need->err, ENOMEM, "out of memory");
-	}
-	if (rc)
-		return rc;
-	info.cache_readdir = !node; /* content-addressed listings never change */
-	info.fh = (uint64_t)(uintptr_t)listing;
-	if (!fuse_reply_open(request->req, &info))
-		(void)TAKE(listing);
-	return 0;
-}
 
 /* A reply to readdir or readdirplus in the making. */
 struct page {
@@ -228,17 +202,17 @@ static int page_add_dots(struct page *page)
 }
 
 /* Above the trees nobody looks a child up who was not asked for it. */
-static void page_add_listed(struct page *page, const struct listing *listing, size_t first)
+static void page_add_listed(struct page *page, const struct listing *listing, uint64_t after)
 {
 	int rc = 0;
 
-	for (size_t i = first; !rc && i < listing->count; i++) {
+	for (size_t i = listing_behind(listing, after); !rc && i < listing->count; i++) {
 		const struct listing_entry *child = &listing->entries[i];
 		struct fuse_entry_param entry = { .attr = { .st_mode = child->mode,
 							  .st_ino = child->ino ? child->ino
 									       : FUSE_ROOT_ID } };
 
-		rc = page_add(page, child->name, &entry, (off_t)i + 1 + DOTS);
+		rc = page_add(page, child->name, &entry, (off_t)child->place + DOTS);
 	}
 }
 
@@ -249,24 +223,24 @@ static int page_add_child(
 	return page_add(context, name, entry, (off_t)place + DOTS);
 }
 
+/* Nothing is kept for an open directory: the kernel goes on from where the last reply ended. */
 static int do_readdir(struct fs *fs, struct request *request, struct need *need)
 {
-	const struct listing *listing = (const struct listing *)(uintptr_t)request->fh;
 	CLEANUP(freep) char *bytes = malloc(request->size);
 	struct page page = { .request = request, .bytes = bytes };
 	uint64_t after = request->offset > DOTS ? (uint64_t)request->offset - DOTS : 0;
+	const struct listing *listing;
 	struct node *node;
 	fuse_ino_t id;
-	int rc = 0;
+	int rc = bytes ? resolve(fs, request->ino, &node, &id, need)
+		       : error_set(&need->err, ENOMEM, "out of memory");
 
-	if (!bytes)
-		return error_set(&need->err, ENOMEM, "out of memory");
-	if (!page_add_dots(&page)) {
-		if (listing)
+	if (!rc && node)
+		rc = node_list(fs, node, request->offset == 0, &listing, need);
+	if (!rc && !page_add_dots(&page)) {
+		if (node)
 			page_add_listed(&page, listing, after);
 		else
-			rc = resolve(fs, request->ino, &node, &id, need);
-		if (!rc && !listing)
 			rc = space_list(fs, id, after, page_add_child, &page, need);
 	}
 	if (rc < 0)
@@ -398,8 +372,6 @@ static int run(struct fs *fs, struct request *request, struct need *need)
 		return do_getattr(fs, request, need);
 	case OP_readlink:
 		return do_readlink(fs, request, need);
-	case OP_opendir:
-		return do_opendir(fs, request, need);
 	case OP_readdir:
 	case OP_readdirplus:
 		return do_readdir(fs, request, need);
@@ -412,6 +384,7 @@ static int run(struct fs *fs, struct request *request, struct need *need)
 	case OP_listxattr:
 		return do_listxattr(fs, request, need);
 	case OP_open:
+	case OP_opendir:
 	case OP_releasedir:
 	case OP_forget:
 	case OP_statfs:
@@ -481,7 +454,8 @@ static bool run_once(struct fs *fs, struct request *request, struct load **ret_l
 {
 	struct need need = { .asker = request->pid,
 		.since_ms = request->since_ms,
-		.stale_is_fine = request->stale_is_fine };
+		.stale_is_fine = request->stale_is_fine,
+		.good_until_ms = UINT64_MAX };
 	int rc = request->is_interrupted ? -EINTR : run(fs, request, &need);
 
 	if (rc == LOAD_PENDING) {
@@ -569,21 +543,29 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	start(req, &request);
 }
 
+/* Told ENOSYS, the kernel never asks again, and keeps all names.  One that does not take
+ * this for an answer is told to keep them each time. */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	struct request request = { .op = OP_opendir, .ino = ino };
+	struct fs *fs = fuse_req_userdata(req);
 
-	(void)info;
-	start(req, &request);
+	(void)ino;
+	fs->requests[OP_opendir]++;
+	if (!fs->is_asked_to_open) {
+		(void)fuse_reply_err(req, ENOSYS);
+		return;
+	}
+	info->keep_cache = 1;
+	info->cache_readdir = 1;
+	(void)fuse_reply_open(req, info);
 }
 
 static void op_readdir(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
 {
-	struct request request = {
-		.op = OP_readdir, .ino = ino, .size = size, .offset = offset, .fh = info->fh
-	};
+	struct request request = { .op = OP_readdir, .ino = ino, .size = size, .offset = offset };
 
+	(void)info;
 	start(req, &request);
 }
 
@@ -591,9 +573,10 @@ static void op_readdirplus(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
 {
 	struct request request = {
-		.op = OP_readdirplus, .ino = ino, .size = size, .offset = offset, .fh = info->fh
+		.op = OP_readdirplus, .ino = ino, .size = size, .offset = offset
 	};
 
+	(void)info;
 	start(req, &request);
 }
 
@@ -602,8 +585,8 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	struct fs *fs = fuse_req_userdata(req);
 
 	(void)ino;
+	(void)info;
 	fs->requests[OP_releasedir]++;
-	listing_free((struct listing *)(uintptr_t)info->fh);
 	(void)fuse_reply_err(req, 0);
 }
 
@@ -695,9 +678,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 
-	/* Symlinks, listings and attributes are content-addressed: the kernel may keep them. */
-	conn->want |= conn->capable &
-		      (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS | FUSE_CAP_PARALLEL_DIROPS);
+	/* Symlinks, listings and attributes are content-addressed: the kernel may keep them.
+	 * Of other listings it looks at the time: see node_stat(). */
+	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
+					      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
+	fs->is_asked_to_open = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	/* A guess that only the first reply of a directory is worth attributes: most who want them
 	 * read all names first, and would then look up each. */
 	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;

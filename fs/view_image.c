@@ -295,8 +295,8 @@ static int platform_lookup(struct fs *fs, struct node *dir, const char *name,
 
 /* What of manifest.json, by the option, and of the flavours can be, without a layer being read for
  * who only looks: a manifest made from schema 1 or V1 is listed once they all have been. */
-static bool can_be(
-	struct fs *fs, const struct node *dir, const struct image *image, const char *name)
+static bool can_be(struct fs *fs, const struct node *dir, const struct image *image,
+	const char *name, struct need *need)
 {
 	enum media_family family = family_named(name);
 	struct need unused;
@@ -304,8 +304,11 @@ static bool can_be(
 	if (!strcmp(name, "manifest.json")) {
 		family = manifest_family(fs);
 		if (family != FAMILY_OTHER && image->v1_count &&
-			!layers_are_loaded(fs, dir->place.repository, image, 0, image->layer_count))
+			!layers_are_loaded(
+				fs, dir->place.repository, image, 0, image->layer_count)) {
+			need_again(need, 0);
 			return false;
+		}
 	}
 	return family == FAMILY_OTHER || !flavour_check(image, family, &unused);
 }
@@ -358,7 +361,7 @@ static int platform_list(struct fs *fs, struct node *dir, struct listing *ret, s
 		return list_unreadable(ret);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(platform_names); i++)
 		if ((platform_names[i].is_for_artifacts || !image->is_artifact) &&
-			can_be(fs, dir, image, platform_names[i].name))
+			can_be(fs, dir, image, platform_names[i].name, need))
 			rc = listing_add(ret, platform_names[i].name, platform_names[i].type, 0);
 	if (!rc)
 		rc = list_attestations(fs, dir, ret, need);
@@ -549,11 +552,11 @@ static int image_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 	rc = listing_add(ret, "digest", S_IFREG, 0);
 	if (!rc && is_index)
 		rc = listing_add(ret, "index.json", S_IFREG, 0);
-	if (!rc && !is_index && can_be(fs, dir, &document->image, "manifest.json"))
+	if (!rc && !is_index && can_be(fs, dir, &document->image, "manifest.json", need))
 		rc = listing_add(ret, "manifest.json", S_IFREG, 0);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(flavours); i++)
 		if (is_index ? count || family_named(flavours[i]) == document_family(document)
-			     : can_be(fs, dir, &document->image, flavours[i]))
+			     : can_be(fs, dir, &document->image, flavours[i], need))
 			rc = listing_add(ret, flavours[i], S_IFDIR, 0);
 	for (size_t i = 0; !rc && i < count; i++)
 		rc = listing_add(ret, entries[i].name, S_IFDIR, 0);

@@ -431,8 +431,11 @@ static int layer_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 	if (rc)
 		return rc;
 	blob_name(fs, dir, image, blob, sizeof blob);
-	if (media_type_find(image->layers[dir->place.layer].media_type)->role == ROLE_LAYER)
+	if (media_type_find(image->layers[dir->place.layer].media_type)->role == ROLE_LAYER) {
+		if (!layers_are_loaded(fs, dir->place.repository, image, dir->place.layer, 1))
+			need_again(need, 0); /* the blob may prove to be of another coding */
 		rc = listing_add(ret, "diff", S_IFDIR, 0);
+	}
 	if (!rc)
 		rc = listing_add(ret, "info.json", S_IFREG, 0);
 	if (!rc && is_told(fs, dir, image))

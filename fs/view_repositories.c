@@ -174,6 +174,7 @@ static int list(struct fs *fs, struct node *dir, struct listing *ret, struct nee
 	if (rc)
 		return rc;
 	if (!names) {
+		need_again(need, 0); /* somebody may go somewhere else */
 		rc = repositories_visited(fs, &visited, need);
 		names = &visited;
 	}
