@@ -2192,6 +2192,7 @@ static const struct step_case {
 	bool was_fetched; /* by this store, whose cache then has all of it; but for: */
 	bool lacks_index, lacks_blob, lacks_spool, is_rotten;
 	bool is_remounted, is_other; /* identity */
+	bool is_old;                 /* the proof is, and nobody can be asked for another one */
 	bool is_packed, is_local, may_wait;
 	enum store_step steps[4]; /* after STORE_LOOK, up to the last one: zeros */
 	unsigned asked;           /* the source was, so often */
@@ -2218,6 +2219,10 @@ static const struct step_case {
 		.is_rotten = true, .steps = { STORE_WORK, STORE_FETCH }, .asked = 1 },
 	{ "look: somebody else's blob", THE_BLOB, .was_fetched = true, .is_other = true,
 		.steps = { STORE_ASK, STORE_WORK }, .asked = 1 },
+	{ "look: a blob with an old proof", THE_BLOB, .was_fetched = true, .is_old = true,
+		.steps = { STORE_ASK }, .asked = 1 },
+	{ "look: a blob with an old proof, to be indexed", THE_INDEX, .was_fetched = true,
+		.lacks_index = true, .is_old = true, .steps = { STORE_ASK }, .asked = 1 },
 	{ "look: an evicted blob", THE_BLOB, .was_fetched = true, .lacks_blob = true,
 		.steps = { STORE_FETCH }, .asked = 1 },
 	{ "look: files", THE_FILES, .was_fetched = true },
@@ -2287,7 +2292,11 @@ static void prepare_step(struct bench *bench, const struct step_case *c)
 		assert_int_equal(unlink(in_cache(bench, "spool/sha256")), 0);
 	if (c->is_other)
 		bench->fake.identity = "somebody else";
-	if (c->is_remounted || c->is_other)
+	if (c->is_old) {
+		assert_int_equal(nftw(bench->dir, age_proof, 16, FTW_PHYS), 0);
+		bench->fake.prove_rc = -EHOSTUNREACH;
+	}
+	if (c->is_remounted || c->is_other || c->is_old)
 		remount(bench);
 }
 
@@ -2314,7 +2323,7 @@ static void step_row(void **state)
 	}
 	if (!c->is_local)
 		assert_int_equal(asked(bench) - before, c->asked);
-	if (!c->may_wait && !(c->is_local && c->thing == THE_LOCATION)) /* then nothing is kept */
+	if (!c->may_wait && !c->is_old && !(c->is_local && c->thing == THE_LOCATION))
 		assert_int_equal(take_step(bench, c->thing, STORE_LOOK), 0);
 	(void)teardown(&made);
 }
