@@ -115,6 +115,7 @@ int reader_digest(struct reader *reader, enum digest_algorithm algorithm, struct
 struct file_reader {
 	struct reader base;
 	int fd;
+	int unreadable; /* what a failing disk is called: EIO, or EBADMSG */
 };
 
 static int file_read(
@@ -129,7 +130,7 @@ static int file_read(
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, EIO, "read at %" PRIu64 ": %m", offset);
+			return error_set(err, file->unreadable, "read at %" PRIu64 ": %m", offset);
 		if (!n)
 			return error_set(
 				err, EBADMSG, "the file became shorter: ends at %" PRIu64, offset);
@@ -144,7 +145,7 @@ static int file_stat(struct reader *base, struct stat *ret, struct error *err)
 {
 	struct file_reader *file = container_of(base, struct file_reader, base);
 
-	return fstat(file->fd, ret) ? error_set(err, EIO, "stat: %m") : 0;
+	return fstat(file->fd, ret) ? error_set(err, file->unreadable, "stat: %m") : 0;
 }
 
 static void file_free(struct reader *base)
@@ -157,21 +158,32 @@ static void file_free(struct reader *base)
 
 static const struct reader_ops file_ops = { file_read, file_stat, file_free };
 
-int reader_of_fd(struct reader **ret, int fd, struct error *err)
+static int file_open(struct reader **ret, int fd, int unreadable, struct error *err)
 {
 	CLEANUP(closep) int own = fd;
 	struct file_reader *file;
 	struct stat st;
 
 	if (fstat(own, &st))
-		return error_set(err, EIO, "stat: %m");
+		return error_set(err, unreadable, "stat: %m");
 	file = calloc(1, sizeof *file);
 	if (!file)
 		return error_set(err, ENOMEM, "out of memory");
 	reader_init(&file->base, &file_ops, (uint64_t)st.st_size);
 	file->fd = TAKE_FD(own);
+	file->unreadable = unreadable;
 	*ret = &file->base;
 	return 0;
+}
+
+int reader_of_fd(struct reader **ret, int fd, struct error *err)
+{
+	return file_open(ret, fd, EIO, err);
+}
+
+int reader_of_copy(struct reader **ret, int fd, struct error *err)
+{
+	return file_open(ret, fd, EBADMSG, err);
 }
 
 /* --- bytes in memory --- */

@@ -49,6 +49,9 @@ CLEANUP_POINTER(readerp, struct reader, reader_unref)
 
 /* A whole file.  Takes the fd, even on failure. */
 int reader_of_fd(struct reader **ret, int fd, struct error *err);
+/* The same of a copy, which can be made anew: one that cannot be read is a damaged one, -EBADMSG,
+ * whatever the disk says. */
+int reader_of_copy(struct reader **ret, int fd, struct error *err);
 /* What is in memory of something that has size bytes: len of them (malloc()ed, taken, even on
  * failure) from offset on.  All else cannot be read: -EIO. */
 int reader_of_bytes(struct reader **ret, char *bytes, size_t len, uint64_t offset, uint64_t size,

@@ -331,11 +331,54 @@ static int miss(
 		dir_names[entry_dir(kind, digest)]);
 }
 
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool is_distrusted(struct cache *cache, const struct stat *st)
+{
+	bool is_it = false;
+
+	if (!atomic_load(&cache->distrusted_count))
+		return false;
+	(void)pthread_mutex_lock(&cache->lock);
+	for (size_t i = 0; !is_it && i < DISTRUSTED_MAX; i++) {
+		const struct distrusted *file = &cache->distrusted[i];
+
+		is_it = file->ino && file->ino == st->st_ino && file->dev == st->st_dev &&
+			times_equal(&file->mtime, &st->st_mtim);
+	}
+	(void)pthread_mutex_unlock(&cache->lock);
+	return is_it;
+}
+
+static void distrust(struct cache *cache, const struct stat *st)
+{
+	if (is_distrusted(cache, st))
+		return;
+	(void)pthread_mutex_lock(&cache->lock);
+	cache->distrusted[atomic_fetch_add(&cache->distrusted_count, 1) % DISTRUSTED_MAX] =
+		(struct distrusted){ st->st_dev, st->st_ino, st->st_mtim };
+	(void)pthread_mutex_unlock(&cache->lock);
+}
+
 static void refuse(struct cache *cache, enum cache_dir dir, const char *name)
 {
 	observer_log(cache->observer, LOG_LEVEL_WARNING,
 		"cache '%s': %s/%s is not a file of ours; not used", cache->path, dir_names[dir],
 		name);
+}
+
+/* An entry that is there and does not open is in the way of a good one. */
+static void drop_unreadable(struct cache *cache, enum cache_kind kind, const struct digest *digest)
+{
+	enum cache_dir dir = entry_dir(kind, digest);
+	char hex[DIGEST_HEX_MAX];
+
+	observer_log(cache->observer, LOG_LEVEL_WARNING, "cache '%s': %s/%s: %s", cache->path,
+		dir_names[dir], digest_hex(digest, hex), strerror(errno));
+	cache_drop(cache, kind, digest);
 }
 
 int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest *digest,
@@ -354,14 +397,18 @@ int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest 
 	fd = openat(cache->dirs[dir], name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return error_set(err, errno, "cache '%s': %m", cache->path);
-	if (fd < 0 && errno == ELOOP)
+	if (fd < 0 && (errno == ELOOP || errno == ENXIO))
 		refuse(cache, dir, name);
+	else if (fd < 0 && errno != ENOENT)
+		drop_unreadable(cache, kind, digest);
 	if (fd < 0 || fstat(fd, &st))
 		return miss(cache, kind, digest, err);
 	if (!is_own_file(&st)) {
 		refuse(cache, dir, name);
 		return miss(cache, kind, digest, err);
 	}
+	if (is_distrusted(cache, &st))
+		return miss(cache, kind, digest, err);
 	if (size != DESCRIPTOR_SIZE_UNKNOWN && (uint64_t)st.st_size != size) {
 		cache_drop(cache, kind, digest);
 		return miss(cache, kind, digest, err);
@@ -378,11 +425,19 @@ void cache_drop(struct cache *cache, enum cache_kind kind, const struct digest *
 	struct stat st;
 
 	digest_hex(digest, name);
-	if (cache->dirs[dir] < 0 || fstatat(cache->dirs[dir], name, &st, AT_SYMLINK_NOFOLLOW) ||
-		unlinkat(cache->dirs[dir], name, 0))
+	if (cache->dirs[dir] < 0 || fstatat(cache->dirs[dir], name, &st, AT_SYMLINK_NOFOLLOW))
 		return;
-	account_removed(cache, (uint64_t)st.st_size);
 	observer_count(cache->observer, cache_corrupt, 1);
+	if (unlinkat(cache->dirs[dir], name, 0)) {
+		if (errno == ENOENT)
+			return; /* somebody else was faster */
+		observer_log(cache->observer, LOG_LEVEL_WARNING,
+			"cache '%s': %s/%s is damaged and cannot be removed: %s; not used",
+			cache->path, dir_names[dir], name, strerror(errno));
+		distrust(cache, &st);
+		return;
+	}
+	account_removed(cache, (uint64_t)st.st_size);
 	observer_log(cache->observer, LOG_LEVEL_WARNING, "cache '%s': %s/%s was damaged; dropped",
 		cache->path, dir_names[dir], name);
 }

@@ -45,11 +45,13 @@ bool cache_fits(const struct cache *cache, uint64_t size);
 
 enum cache_kind { CACHE_BLOB, CACHE_INDEX, CACHE_SPOOL };
 
-/* A read-only fd of a complete entry, or -ENOENT.  Counts as use for eviction.  A blob's
- * size is checked against size (unless DESCRIPTOR_SIZE_UNKNOWN); a wrong one is dropped. */
+/* A read-only fd of a complete entry, or -ENOENT: also where the disk does not give it, after a
+ * warning.  Counts as use for eviction.  A blob's size is checked against size (unless
+ * DESCRIPTOR_SIZE_UNKNOWN); a wrong one is dropped. */
 int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest *digest,
 	uint64_t size, struct error *err);
-/* Drops an entry that turned out to be damaged. */
+/* Drops an entry that turned out to be damaged, or that the disk does not read.  One that cannot be
+ * removed is not found again. */
 void cache_drop(struct cache *cache, enum cache_kind kind, const struct digest *digest);
 
 /* A new entry on its way.  Nothing is visible before cache_writer_commit(). */

@@ -25,6 +25,14 @@ enum {
 	TMP_NAME_MAX = 48,
 	DIR_MODE = 0700,
 	FILE_MODE = 0600,
+	DISTRUSTED_MAX = 64, /* the oldest are forgotten, to be found out again */
+};
+
+/* A damaged file that could not be removed: disks that fail are often read-only by then. */
+struct distrusted {
+	dev_t dev;
+	ino_t ino; /* 0: free */
+	struct timespec mtime;
 };
 
 struct cache {
@@ -42,6 +50,8 @@ struct cache {
 	bool is_scanning;   /* under lock; one thread does, others go on */
 	char **own;         /* under lock; size_max 0: paths to remove at the end */
 	size_t own_count;   /* under lock */
+	struct distrusted distrusted[DISTRUSTED_MAX]; /* under lock */
+	_Atomic unsigned distrusted_count;            /* ever; 0: none, the usual case */
 };
 
 /* cache.c */
@@ -52,6 +62,8 @@ enum cache_dir entry_dir(enum cache_kind kind, const struct digest *digest);
 int open_below(int from, const char *path, bool create);
 /* A file that may be used: regular and ours. */
 bool is_own_file(const struct stat *st);
+/* Is it one that cache_drop() could not remove? */
+bool is_distrusted(struct cache *cache, const struct stat *st);
 /* An errno of the disk as the header names it, warning once when nothing can be written. */
 int disk_error(struct cache *cache, int code, struct error *err, const char *what);
 /* With size_max 0 everything we put is noted, to be removed at the end. */

@@ -180,15 +180,25 @@ static int no_record(struct error *err)
 	return error_set(err, ENOENT, "not in the cache");
 }
 
+/* The disk does not give it: a miss, like one that is not there. */
+static int no_read(struct cache *cache, struct error *err)
+{
+	(void)disk_error(cache, errno, NULL, "read");
+	return no_record(err);
+}
+
 /* The whole file with a NUL behind it, or -ENOENT. */
-static int read_file(int dir, const char *name, char **ret, size_t *ret_len, struct error *err)
+static int read_file(struct cache *cache, int dir, const char *name, char **ret, size_t *ret_len,
+	struct error *err)
 {
 	CLEANUP(closep) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	CLEANUP(freep) char *bytes = NULL;
 	struct stat st;
 	size_t len = 0;
 
-	if (fd < 0 || fstat(fd, &st) || !is_own_file(&st) || st.st_size > RECORD_MAX)
+	if (fd < 0)
+		return errno == ENOENT ? no_record(err) : no_read(cache, err);
+	if (fstat(fd, &st) || !is_own_file(&st) || st.st_size > RECORD_MAX)
 		return no_record(err);
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
@@ -199,7 +209,7 @@ static int read_file(int dir, const char *name, char **ret, size_t *ret_len, str
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return no_record(err);
+			return n ? no_read(cache, err) : no_record(err);
 		len += (size_t)n;
 	}
 	bytes[len] = '\0';
@@ -244,7 +254,7 @@ static int record_get(struct cache *cache, const struct buf *path, const char *n
 		dir = open_below(cache->dirs[DIR_REFS], path->data, false);
 	if (dir < 0)
 		return no_record(err);
-	rc = read_file(dir, name, &bytes, &len, err);
+	rc = read_file(cache, dir, name, &bytes, &len, err);
 	if (rc)
 		return rc;
 	if (record_check(bytes, len, ret_body, &then)) {

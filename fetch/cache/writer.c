@@ -203,12 +203,12 @@ static int lock_partial(int fd, const struct cache *cache, struct cancel *cancel
 
 static bool is_complete(const struct cache_writer *writer)
 {
-	const struct cache *cache = writer->cache;
+	struct cache *cache = writer->cache;
 	struct stat st;
 
 	return !fstatat(cache->dirs[entry_dir(CACHE_BLOB, &writer->digest)], writer->name, &st,
 		       AT_SYMLINK_NOFOLLOW) &&
-	       is_own_file(&st);
+	       is_own_file(&st) && !is_distrusted(cache, &st);
 }
 
 /* Opens and locks whatever has the name at the end. */

@@ -307,8 +307,9 @@ struct index_parts {
 };
 
 int index_write(int fd, const struct index_parts *parts, struct error *err);
-/* A window of an opened layer. */
-const struct window *index_window(const struct layer *layer, uint32_t n, const void **ret_bytes);
+/* A window of an opened layer; -EIO: its bytes cannot be read from the disk. */
+int index_window(const struct layer *layer, uint32_t n, const struct window **ret,
+	const void **ret_bytes, struct error *err);
 
 /* An array of capacity elements with room for one more behind count; NULL: out of memory,
  * the old one stays. */

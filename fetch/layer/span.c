@@ -22,6 +22,7 @@ struct stored {
 	struct bytes in;
 };
 
+/* A spool can be made anew: one that cannot be read is a damaged one. */
 static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
 {
 	uint8_t *next = bytes;
@@ -32,7 +33,7 @@ static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct e
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, errno, "read at %" PRIu64 ": %m", offset);
+			return error_set(err, EBADMSG, "read at %" PRIu64 ": %m", offset);
 		if (n == 0)
 			return error_set(err, EBADMSG, "ends at %" PRIu64, offset);
 		next += n;
@@ -91,7 +92,8 @@ static int decode_window(
 	*ret_len = 0;
 	if (n == UINT32_MAX)
 		return 0;
-	window = index_window(layer, n, &bytes);
+	if (index_window(layer, n, &window, &bytes, err))
+		return -EBADMSG;
 	len = ZSTD_decompress(plain, SPAN_WINDOW, bytes, window->len);
 	if (ZSTD_isError(len))
 		return as_damage(error_prefix(err, zstd_error(len, err), "window"));

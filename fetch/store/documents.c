@@ -205,14 +205,14 @@ static int get_cached(struct document *document, struct error *err)
 	fd = cache_lookup(store->cache, CACHE_BLOB, digest, request->blob->size, err);
 	if (fd < 0)
 		return fd;
-	rc = reader_of_fd(&file, fd, err);
-	if (rc)
-		return rc;
+	rc = reader_of_copy(&file, fd, err);
 	document_clear(document);
-	rc = read_file(document, file, err);
+	if (!rc)
+		rc = read_file(document, file, err);
 	if (!rc)
 		rc = verify(document, err);
-	if (rc == -EBADMSG || rc == -EIO) {
+	if (rc == -EBADMSG) {
+		tell_mismatch(store, err);
 		cache_drop(store->cache, CACHE_BLOB, digest);
 		return -ENOENT;
 	}

@@ -202,6 +202,7 @@ int landing_open_nameless(
 	struct landing *landing, const struct request *request, struct error *err);
 void landing_name(struct landing *landing, const struct digest *digest);
 int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err);
+/* Starts over, in another place if need be. */
 int landing_reset(struct landing *landing, struct error *err);
 /* Verified: puts it where the next one finds it, and opens it among *ret. */
 int landing_publish(struct landing *landing, struct files *ret, struct error *err);

@@ -37,7 +37,8 @@ static int open_from_place(struct landing *landing, struct error *err)
 /* Failures that another place would not mend. */
 static bool is_final(int rc)
 {
-	return rc == -EINTR || rc == -EEXIST || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+	return rc == -EINTR || rc == -EEXIST || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ||
+	       rc == -EBADMSG;
 }
 
 static int open_in_cache(struct landing *landing, const struct request *request, struct error *err)
@@ -123,7 +124,7 @@ static ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struc
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, EIO, "read: %m");
+			return error_set(err, EBADMSG, "read: %m");
 		if (!n)
 			break;
 		done += (size_t)n;
@@ -141,7 +142,8 @@ static int copy_from(struct landing *landing, int fd, uint64_t size, struct erro
 		uint64_t left = size - landing->len;
 		ssize_t n = read_full(
 			fd, piece, left < PIECE ? (size_t)left : PIECE, landing->len, err);
-		int rc = n <= 0 ? error_set(err, EIO, "temporary file: cannot be read back")
+		/* As if its digest were wrong: it is to be fetched afresh. */
+		int rc = n <= 0 ? error_set(err, EBADMSG, "what landed cannot be read back")
 				: write_piece(landing, piece, (size_t)n, err);
 
 		if (rc)
@@ -200,6 +202,13 @@ int landing_reset(struct landing *landing, struct error *err)
 		rc = cache_writer_reset(landing->writer, err);
 	else if (ftruncate(landing->fd, 0))
 		rc = error_set(err, errno, "temporary file: %m");
+	if (rc && !is_final(rc)) { /* the disk does not even take that: on with the next place */
+		unsigned place = landing->place + 1;
+
+		landing_release(landing, false);
+		landing->place = place;
+		rc = open_from_place(landing, err);
+	}
 	if (!rc)
 		landing->len = 0;
 	return rc;

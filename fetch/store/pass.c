@@ -299,7 +299,7 @@ static int feed_landed(struct pass *pass, const struct landing *landing, struct 
 {
 	CLEANUP(readerp) struct reader *landed = NULL;
 	int fd = fcntl(landing->fd, F_DUPFD_CLOEXEC, 0);
-	int rc = fd < 0 ? error_set(err, errno, "%m") : reader_of_fd(&landed, fd, err);
+	int rc = fd < 0 ? error_set(err, errno, "%m") : reader_of_copy(&landed, fd, err);
 
 	return rc ? rc : feed_file(pass, landed, landing->len, err);
 }

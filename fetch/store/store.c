@@ -88,7 +88,7 @@ int files_put(struct files *files, enum cache_kind kind, int fd, struct error *e
 	if (kind == CACHE_BLOB) {
 		reader_unref(TAKE(files->blob));
 		files->is_local = false;
-		return reader_of_fd(&files->blob, fd, err);
+		return reader_of_copy(&files->blob, fd, err);
 	}
 	closep(at);
 	*at = fd;

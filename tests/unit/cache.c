@@ -27,6 +27,7 @@
 #include "fetch/cancel.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
+#include "tests/unit/failing_disk.h"
 
 /* printf hello | sha256sum, and sha512sum */
 #define HELLO     "hello"
@@ -903,6 +904,64 @@ static void any_flipped_bit_of_a_ref_is_a_miss(void **state)
 	cache_close(cache);
 }
 
+static void an_unreadable_ref_is_a_miss(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct descriptor descriptor = { .digest = hello(), .size = 5 }, found = { 0 };
+	uint64_t age;
+
+	for (int opens = 0; opens < 2; opens++) {
+		assert_int_equal(cache_ref_put(cache, "registry.example:5000", "a/b", "c",
+					 &descriptor, NULL),
+			0);
+		disk_fails(in_cache(place, ref_file), opens, false);
+		assert_int_equal(cache_ref_get(cache, "registry.example:5000", "a/b", "c", &found,
+					 &age, NULL),
+			-ENOENT);
+		disk_is_mended();
+	}
+	assert_int_equal(place->warnings, 1); /* it is said once */
+	assert_int_equal(
+		cache_ref_put(cache, "registry.example:5000", "a/b", "c", &descriptor, NULL), 0);
+	assert_int_equal(
+		cache_ref_get(cache, "registry.example:5000", "a/b", "c", &found, &age, NULL), 0);
+	cache_close(cache);
+}
+
+/* More of them than are remembered. */
+static void damage_that_cannot_be_removed_is_a_miss(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct cache_writer *writer;
+	uint64_t offset = 99;
+
+	for (int i = 0; i < 100; i++) {
+		struct digest digest = numbered((unsigned char)i);
+
+		put(cache, CACHE_BLOB, &digest, HELLO, 5);
+	}
+	disk_fails(place->path, true, true);
+	for (int i = 0; i < 100; i++) {
+		struct digest digest = numbered((unsigned char)i);
+
+		assert_true(has(cache, CACHE_BLOB, &digest));
+		cache_drop(cache, CACHE_BLOB, &digest);
+		assert_false(has(cache, CACHE_BLOB, &digest));
+		assert_int_equal(
+			cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), 0);
+		assert_int_equal(offset, 0);
+		assert_int_equal(cache_writer_append(writer, HELLO, 5, NULL), 0);
+		assert_int_equal(cache_writer_commit(writer, NULL), 0);
+		cache_writer_free(writer, false);
+		assert_true(has(cache, CACHE_BLOB, &digest)); /* it is another file */
+	}
+	disk_is_mended();
+	assert_int_equal(place->observer.counters.cache_corrupt, 100);
+	cache_close(cache);
+}
+
 static void any_prefix_of_a_ref_is_a_miss(void **state)
 {
 	struct place *place = *state;
@@ -998,6 +1057,8 @@ int main(void)
 		PLACED(size_zero_leaves_nothing_of_ours),
 		PLACED(refs_never_collide),
 		PLACED(any_flipped_bit_of_a_ref_is_a_miss),
+		PLACED(an_unreadable_ref_is_a_miss),
+		PLACED(damage_that_cannot_be_removed_is_a_miss),
 		PLACED(any_prefix_of_a_ref_is_a_miss),
 		PLACED(lists_come_back),
 		PLACED(proofs_age),

@@ -1441,6 +1441,28 @@ static void notices_a_cut_index(void **state)
 	}
 }
 
+/* Pages that the file does not have: what the kernel says of ones that the disk does not give, too.
+ */
+static void an_unreadable_window_is_a_damaged_one(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	off_t size;
+
+	(void)state;
+	make_tar(&plain, 12, 2000000);
+	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	size = size_of(pass.index_fd);
+	assert_true(size > 16 * KIB); /* the windows are not all in the first page */
+	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count);
+	assert_int_equal(ftruncate(pass.index_fd, size / 2), 0);
+	assert_in_range(decode_all(layer, &pass, &plain), 1, layer->span_count - 1);
+}
+
 static void refuses_another_blobs_index(void **state)
 {
 	CLEANUP(blob_release) struct blob blob = { 0 };
@@ -1937,6 +1959,7 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(finds_out_the_digest),
 	cmocka_unit_test(ends_when_cancelled),
 	cmocka_unit_test(notices_a_damaged_index),
+	cmocka_unit_test(an_unreadable_window_is_a_damaged_one),
 	cmocka_unit_test(notices_a_cut_index),
 	cmocka_unit_test(refuses_another_blobs_index),
 	cmocka_unit_test(stops_behind_the_block),

@@ -28,6 +28,7 @@
 #include "fetch/temporary.h"
 #include "model/cleanup.h"
 #include "model/image.h"
+#include "tests/unit/failing_disk.h"
 
 enum {
 	MIB = 1 << 20,
@@ -1280,6 +1281,109 @@ static void an_evicted_blob_is_fetched_again(void **state)
 	assert_int_equal(bench->observer.counters.layers_indexed, 1);
 }
 
+/* Each of them was there, does not come from the disk, and is had again. */
+static const struct unreadable_case {
+	const char *name, *kind;
+	int (*get)(struct bench *bench);
+	bool opens, is_read_only;
+	unsigned opens_of_source;
+} unreadable_cases[] = {
+	{ "a blob that the disk does not read", "blobs/sha256", get_blob, true, false, 2 },
+	{ "one that it does not open", "blobs/sha256", get_blob, false, false, 2 },
+	{ "one that it does not remove either", "blobs/sha256", get_blob, true, true, 2 },
+	{ "one that it neither opens nor removes", "blobs/sha256", get_blob, false, true, 2 },
+	{ "a layer's blob that it does not read", "blobs/sha256", get_files, true, false, 2 },
+	{ "an index that it does not open", "index/sha256", get_layer, false, false, 1 },
+	{ "one that it neither opens nor removes, of a layer", "index/sha256", get_layer, false,
+		true, 1 },
+};
+
+static void unreadable_row(void **state)
+{
+	const struct unreadable_case *c = *state;
+	struct bench *bench;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	bench = made;
+	assert_int_equal(c->get(bench), 0);
+	remount(bench);
+	disk_fails(in_cache(bench, c->kind), c->opens, c->is_read_only);
+	if (c->get == get_files) { /* its reader finds it out, and says so */
+		const struct descriptor listed = as_listed(bench);
+		struct layer *layer;
+		CLEANUP(readerp) struct reader *blob = NULL;
+		CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
+		int spool_fd = -1;
+
+		assert_int_equal(store_layer(bench->store, STORE_FETCH, "repo", &listed, &layer,
+					 NULL, NULL, NULL),
+			0);
+		assert_int_equal(store_layer_files(bench->store, STORE_FETCH, "repo", &listed,
+					 layer, false, &blob, &spool_fd, NULL, NULL, NULL),
+			0);
+		assert_int_equal(
+			layer_decode_span(layer, 0, blob, spool_fd, plain, NULL), -EBADMSG);
+		store_layer_damaged(bench->store, layer);
+		layer_free(layer);
+	}
+	assert_int_equal(c->get(bench), 0);
+	assert_true(bench->warnings > 0);
+	assert_int_equal(bench->fake.opens, c->opens_of_source);
+	assert_int_equal(c->get(bench), 0); /* and it stays good */
+	assert_int_equal(bench->fake.opens, c->opens_of_source);
+	disk_is_mended();
+	assert_true(bench->observer.counters.cache_corrupt > 0);
+	(void)teardown(&made);
+}
+
+static void an_unreadable_spool_is_a_damaged_one(void **state)
+{
+	struct bench *bench = *state;
+	struct layer *layer;
+	CLEANUP(readerp) struct reader *blob = NULL;
+	CLEANUP(freep) char *plain = malloc(SPAN_SIZE_MAX);
+	int spool_fd = -1;
+
+	set_packed(bench);
+	assert_int_equal(get_files(bench), 0);
+	disk_fails(in_cache(bench, "spool/sha256"), true, false);
+	assert_int_equal(store_layer(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &layer,
+				 NULL, NULL, NULL),
+		0);
+	assert_int_equal(store_layer_files(bench->store, STORE_FETCH, "repo", &bench->fake.blob,
+				 layer, false, &blob, &spool_fd, NULL, NULL, NULL),
+		0);
+	assert_int_equal(layer_decode_span(layer, 0, blob, spool_fd, plain, NULL), -EBADMSG);
+	store_layer_damaged(bench->store, layer);
+	closep(&spool_fd);
+	layer_free(layer);
+	assert_int_equal(get_files(bench), 0);
+	disk_is_mended();
+	assert_int_equal(bench->fake.opens, 2);
+}
+
+static void an_unreadable_partial_starts_over(void **state)
+{
+	struct bench *bench = *state;
+	struct stored_blob blob;
+
+	bench->fake.cuts = 1;
+	bench->fake.cut_at = MIB;
+	assert_int_equal(get_blob(bench), -EIO);
+	disk_fails(in_cache(bench, "partial"), true, false);
+	assert_int_equal(store_blob(bench->store, STORE_FETCH, "repo", &bench->fake.blob, &blob,
+				 NULL, NULL, NULL),
+		0);
+	stored_blob_release(&blob);
+	disk_is_mended();
+	assert_int_equal(bench->fake.opens, 2);
+	assert_int_equal(bench->fake.sent, MIB + bench->fake.blob.size);
+	assert_true(bench->warnings > 0);
+	assert_int_equal(get_blob(bench), 0);
+	assert_int_equal(bench->fake.opens, 2);
+}
+
 /* --- ranges --- */
 
 /* All spans of the layer, each out of a range of its own; *ret_count: how many were fetched. */
@@ -1630,6 +1734,21 @@ static int setup_document(void **state)
 	if (!rc)
 		set_bytes(*state, strdup("{\"schemaVersion\":2}"), 19, MANIFEST_TYPE);
 	return rc;
+}
+
+static void an_unreadable_document_is_fetched_again(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	for (int opens = 0; opens < 2; opens++) {
+		disk_fails(in_cache(bench, "blobs/sha256"), opens, false);
+		bench->warnings = 0;
+		assert_int_equal(get_manifest(bench, NULL), 0);
+		disk_is_mended();
+		assert_true(bench->warnings > 0);
+		assert_int_equal(bench->fake.manifests, 2 + opens);
+	}
 }
 
 static void a_manifest_is_fetched_once(void **state)
@@ -2381,6 +2500,10 @@ int main(void)
 		BENCHED(a_rotten_blob_is_fetched_afresh),
 		BENCHED(a_damaged_layer_is_made_anew),
 		BENCHED(an_evicted_blob_is_fetched_again),
+		BENCHED(an_unreadable_spool_is_a_damaged_one),
+		BENCHED(an_unreadable_partial_starts_over),
+		cmocka_unit_test_setup_teardown(
+			an_unreadable_document_is_fetched_again, setup_document, teardown),
 		BENCHED(an_evicted_blob_is_read_in_parts),
 		BENCHED(parts_come_from_the_cache_when_they_can),
 		BENCHED(a_range_proves_access),
@@ -2420,7 +2543,8 @@ int main(void)
 	struct CMUnitTest tests[ARRAY_SIZE(benched) + ARRAY_SIZE(fault_cases) +
 				ARRAY_SIZE(document_cases) + ARRAY_SIZE(away_cases) +
 				ARRAY_SIZE(unsized_cases) + ARRAY_SIZE(data_cases) +
-				ARRAY_SIZE(range_cases) + ARRAY_SIZE(step_cases)];
+				ARRAY_SIZE(range_cases) + ARRAY_SIZE(step_cases) +
+				ARRAY_SIZE(unreadable_cases)];
 	size_t n = ARRAY_SIZE(benched);
 
 	memcpy(tests, benched, sizeof benched);
@@ -2431,5 +2555,6 @@ int main(void)
 	ROWS(data_cases, data_row);
 	ROWS(range_cases, range_row);
 	ROWS(step_cases, step_row);
+	ROWS(unreadable_cases, unreadable_row);
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
