@@ -130,6 +130,7 @@ struct blob_object {
 	struct descriptor descriptor;
 	struct stored_blob blob;
 	bool is_open;
+	bool was_damaged; /* fetched afresh, and not read since */
 	uint64_t used_ms;
 	UT_hash_handle hh;
 };

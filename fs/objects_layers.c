@@ -564,16 +564,32 @@ int blob_get(struct fs *fs, const char *repository, const struct descriptor *blo
 	return 0;
 }
 
+/* A copy that was right, and that the disk does not give any more, is fetched afresh: once. */
+static int blob_renew(struct blob_object *object, struct need *need)
+{
+	struct fs *fs = object->load.fs;
+
+	log_line(fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", object->key,
+		need->err.text);
+	object->was_damaged = true;
+	store_blob_damaged(fs->store, &object->descriptor.digest);
+	blob_close(object);
+	return load_want(&object->load, need);
+}
+
 int blob_read(struct blob_object *object, uint64_t offset, size_t len, struct answer *answer,
 	struct need *need)
 {
 	char *room = answer_room(answer, &need->err);
 	ssize_t n = room ? reader_read(object->blob.bytes, room, len, offset, &need->err) : -ENOMEM;
 
+	if (n == -EBADMSG && !object->blob.is_local && !object->was_damaged)
+		return blob_renew(object, need);
 	if (n < 0)
 		return error_prefix(&need->err, (int)n, "%s", object->key);
 	if ((size_t)n < len)
 		return error_set(&need->err, EIO, "%s: content beyond the blob's end", object->key);
+	object->was_damaged = false;
 	answer->done += len;
 	return 0;
 }

@@ -100,6 +100,11 @@ bool stored_blob_is_intact(const struct stored_blob *blob)
 	       times_equal(&st.st_ctim, &blob->st.st_ctim);
 }
 
+void store_blob_damaged(struct store *store, const struct digest *digest)
+{
+	store_drop(store, CACHE_BLOB, digest);
+}
+
 /* --- layers --- */
 
 static int open_index(const struct request *request, int fd, struct layer **ret, struct error *err)

@@ -148,5 +148,7 @@ int store_range(struct store *store, const char *repository, const struct descri
 /* A span proved to be damaged: drops the cached blob, spool and index, so that the next call
  * makes them anew. */
 void store_layer_damaged(struct store *store, const struct layer *layer);
+/* The same for a blob that is not local, and whose bytes can no longer be read. */
+void store_blob_damaged(struct store *store, const struct digest *digest);
 
 #endif

@@ -52,3 +52,25 @@ for kind in blobs index; do
 	read_all "with an empty entry in $kind"
 	unmount "$mnt"
 done
+
+# A copy that was right when it was opened, and cannot be read later: the reader does not notice.
+mount_imgfs "docker://$registry/app" "$mnt"
+blob=$(echo "$mnt/$image/layers/02-"*/layer.tar.gz)
+expected=$(echo "$work/demo/$image/layers/02-"*/layer.tar.gz)
+(($(stat -c %s "$blob") > 8192)) || fail "the blob is one read"
+read_at "$blob" "$expected" 0
+: >"$cache/blobs/sha256/${digest#sha256:}"
+assert_same_file "$blob" "$expected"
+assert_contains "$(<"$mnt/.imgfs/log")" "the file became shorter: ends at" "the log"
+unmount "$mnt"
+
+# A disk that became read-only, as they do when they fail: what is damaged cannot even be removed.
+if [[ $(id -u) = 0 ]] && mount --bind "$cache" "$cache" 2>"$work/stderr"; then
+	at_exit umount -l "$cache"
+	flip "$cache/blobs/sha256/${digest#sha256:}"
+	flip "$cache/index/sha256/${digest#sha256:}"
+	mount -o remount,ro,bind "$cache"
+	read_all "with a read-only cache"
+	assert_contains "$(<"$mnt/.imgfs/log")" "is damaged and cannot be removed" "the log"
+	unmount "$mnt"
+fi
