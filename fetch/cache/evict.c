@@ -43,7 +43,7 @@ struct items {
 	uint64_t size; /* of all */
 };
 
-static int compare_times(const struct timespec *a, const struct timespec *b)
+int compare_times(const struct timespec *a, const struct timespec *b)
 {
 	if (a->tv_sec != b->tv_sec)
 		return a->tv_sec < b->tv_sec ? -1 : 1;
@@ -53,6 +53,11 @@ static int compare_times(const struct timespec *a, const struct timespec *b)
 static int oldest_first(const void *a, const void *b)
 {
 	return compare_times(&((const struct item *)a)->used, &((const struct item *)b)->used);
+}
+
+struct timespec used_at(const struct stat *st)
+{
+	return compare_times(&st->st_atim, &st->st_mtim) > 0 ? st->st_atim : st->st_mtim;
 }
 
 /* fn is called for each name; listing a directory of ours cannot be made to go on for ever. */
@@ -96,7 +101,17 @@ static void add_item(struct cache *cache, enum cache_dir dir, const char *name, 
 	item = &items->items[items->count++];
 	*item = (struct item){ .dir = dir, .size = (uint64_t)st.st_size };
 	memcpy(item->name, name, strlen(name) + 1);
-	item->used = compare_times(&st.st_atim, &st.st_mtim) > 0 ? st.st_atim : st.st_mtim;
+	item->used = used_at(&st);
+}
+
+/* Files on their way are counted, and are nobody's to remove. */
+static void add_size(struct cache *cache, enum cache_dir dir, const char *name, void *context)
+{
+	struct items *items = context;
+	struct stat st;
+
+	if (!fstatat(cache->dirs[dir], name, &st, AT_SYMLINK_NOFOLLOW) && is_own_file(&st))
+		items->size += (uint64_t)st.st_size;
 }
 
 /* A partial goes only if nobody is at it. */
@@ -132,6 +147,7 @@ static uint64_t scan(struct cache *cache, uint64_t high, uint64_t low, struct sp
 
 	for (enum cache_dir dir = 0; dir <= DIR_PARTIAL; dir++)
 		each_file(cache, dir, add_item, &items);
+	each_file(cache, DIR_TMP, add_size, &items);
 	left = items.size;
 	if (left > high && items.count)
 		qsort(items.items, items.count, sizeof *items.items, oldest_first);

@@ -44,12 +44,15 @@ struct cache {
 	_Atomic unsigned serial;
 	_Atomic bool was_warned; /* that nothing can be written: said once */
 	pthread_mutex_t lock;
-	uint64_t used;      /* under lock; exact after a scan */
-	uint64_t unscanned; /* under lock; bytes that came since */
-	uint64_t scanned_s; /* under lock; monotonic; 0: never */
-	bool is_scanning;   /* under lock; one thread does, others go on */
-	char **own;         /* under lock; size_max 0: paths to remove at the end */
-	size_t own_count;   /* under lock */
+	uint64_t used;        /* under lock; exact after a scan */
+	uint64_t unscanned;   /* under lock; bytes that came since */
+	uint64_t scanned_s;   /* under lock; monotonic; 0: never */
+	bool is_scanning;     /* under lock; one thread does, others go on */
+	char **own;           /* under lock; size_max 0: paths to remove at the end */
+	size_t own_count;     /* under lock */
+	uint64_t put_records; /* under lock; refs, lists and proofs since the last look at all */
+	uint64_t put_record_bytes; /* under lock */
+	bool is_ageing;            /* under lock; one thread looks, others go on */
 	struct distrusted distrusted[DISTRUSTED_MAX]; /* under lock */
 	_Atomic unsigned distrusted_count;            /* ever; 0: none, the usual case */
 };
@@ -69,12 +72,27 @@ int disk_error(struct cache *cache, int code, struct error *err, const char *wha
 /* With size_max 0 everything we put is noted, to be removed at the end. */
 __attribute__((format(printf, 2, 3))) void note_own(struct cache *cache, const char *fmt, ...);
 
+/* records.c: all below refs or proof, in no order; path is told from there. */
+typedef void record_fn(struct cache *cache, const char *path, const struct stat *st, void *context);
+void each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context);
+
+/* ageing.c */
+/* Is a record of that size worth writing, or would it push most others out? */
+bool record_fits(const struct cache *cache, size_t len);
+/* A record of len bytes came: keeps refs and proofs in bounds. */
+void account_record(struct cache *cache, size_t len);
+/* Removes a record, and the directories that held nothing else. */
+bool remove_record(struct cache *cache, enum cache_dir dir, const char *path);
+
 /* writer.c: a locked file in tmp/, readable and writable; name has TMP_NAME_MAX bytes.
  * -1 and errno. */
 int tmp_create(struct cache *cache, char *name);
 int write_all(int fd, const void *bytes, size_t len, uint64_t offset); /* 0, or -1 and errno */
 
 /* evict.c */
+/* When a file was used last. */
+struct timespec used_at(const struct stat *st);
+int compare_times(const struct timespec *a, const struct timespec *b);
 /* An entry of size bytes came: keeps the sum, and to size_max, sparing this entry. */
 void account_added(struct cache *cache, uint64_t size, enum cache_dir dir, const char *name);
 void account_removed(struct cache *cache, uint64_t size);

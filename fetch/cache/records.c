@@ -15,6 +15,7 @@
  */
 #include "fetch/cache/internal.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -144,34 +145,108 @@ static int record_hash(
 	return rc;
 }
 
+/* --- all of them --- */
+
+/* Deeper than put_repository() goes. */
+enum { WALK_DEPTH_MAX = COMPONENTS_MAX + 4 };
+
+struct walk {
+	struct cache *cache;
+	record_fn *fn;
+	void *context;
+	struct buf path; /* of the directory, with a slash behind it; "" at the top */
+};
+
+/* Takes the fd. */
+static void walk_dir(struct walk *walk, int fd, unsigned depth)
+{
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	size_t len = walk->path.len;
+	struct dirent *entry;
+	struct stat st;
+
+	if (!stream) {
+		closep(&fd);
+		return;
+	}
+	while ((entry = readdir(stream)) != NULL) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (buf_append_text(&walk->path, entry->d_name))
+			break; /* no path of ours is so long */
+		if (is_own_file(&st))
+			walk->fn(walk->cache, walk->path.data, &st, walk->context);
+		else if (S_ISDIR(st.st_mode) && depth < WALK_DEPTH_MAX &&
+			 !buf_append_text(&walk->path, "/"))
+			walk_dir(walk, open_below(fd, entry->d_name, false), depth + 1);
+		walk->path.len = len;
+	}
+	(void)closedir(stream);
+}
+
+void each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context)
+{
+	struct walk walk = { cache, fn, context, { 0 } };
+
+	if (cache->dirs[dir] < 0)
+		return;
+	buf_init(&walk.path, PATH_MAX);
+	/* An fd of its own: reading a directory moves its offset. */
+	walk_dir(&walk, openat(cache->dirs[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+	buf_release(&walk.path);
+}
+
+/* --- one of them --- */
+
+enum { PUT_TRIES = 2 };
+
+/* Whoever removes the last record of a directory removes that, too. */
+static int record_rename(
+	struct cache *cache, const char *tmp, const struct buf *path, const char *name)
+{
+	int rc = -1;
+
+	for (int i = 0; rc && i < PUT_TRIES; i++) {
+		CLEANUP(closep) int dir = open_below(cache->dirs[DIR_REFS], path->data, true);
+
+		rc = dir < 0 ? -1 : renameat(cache->dirs[DIR_TMP], tmp, dir, name);
+		if (rc && errno != ENOENT)
+			break;
+	}
+	return rc;
+}
+
 /* path ends in '/'. */
 static int record_put(struct cache *cache, const struct buf *path, const char *name,
 	const char *body, size_t len, struct error *err)
 {
 	uint64_t now = (uint64_t)time(NULL);
 	char tmp[TMP_NAME_MAX], head[HEAD_MAX], hex[DIGEST_HEX_MAX];
-	CLEANUP(closep) int dir = -1;
 	CLEANUP(closep) int fd = -1;
 	struct digest digest;
 	int n, rc;
 
+	if (!record_fits(cache, len))
+		return error_set(err, ENOSPC, "cache '%s': too small for %zu bytes of names",
+			cache->path, len);
 	rc = record_hash(&digest, now, body, len, err);
 	if (rc)
 		return rc;
 	if (cache->dirs[DIR_REFS] < 0)
 		return disk_error(cache, EROFS, err, "write");
-	dir = open_below(cache->dirs[DIR_REFS], path->data, true);
-	fd = dir < 0 ? -1 : tmp_create(cache, tmp);
+	fd = tmp_create(cache, tmp);
 	if (fd < 0)
 		return disk_error(cache, errno, err, "write");
 	n = snprintf(head, sizeof head, HEAD_FORMAT "%s\n", now, digest_hex(&digest, hex));
 	if (write_all(fd, head, (size_t)n, 0) || write_all(fd, body, len, (uint64_t)n) ||
-		renameat(cache->dirs[DIR_TMP], tmp, dir, name)) {
+		record_rename(cache, tmp, path, name)) {
 		rc = disk_error(cache, errno, err, "write");
 		(void)unlinkat(cache->dirs[DIR_TMP], tmp, 0);
 		return rc;
 	}
 	note_own(cache, "%s/%s%s", dir_name(DIR_REFS), path->data, name);
+	account_record(cache, (size_t)n + len);
 	return 0;
 }
 
@@ -457,4 +532,5 @@ void cache_proof_put(struct cache *cache, const char *key, const struct digest *
 		return; /* then it is asked again next time */
 	(void)futimens(fd, NULL);
 	note_own(cache, "%s/%s/%s", dir_name(DIR_PROOF), key_hex, name);
+	account_record(cache, 0);
 }

@@ -1001,6 +1001,9 @@ static void lists_come_back(void **state)
 	cache_close(cache);
 }
 
+/* printf key | sha256sum */
+#define KEY_HEX "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
+
 static void proofs_age(void **state)
 {
 	static const struct {
@@ -1020,15 +1023,98 @@ static void proofs_age(void **state)
 	assert_false(cache_proof_has(cache, "another key", &digest, true));
 	assert_false(cache_proof_has(cache, "key", &other, true));
 	for (size_t i = 0; i < ARRAY_SIZE(ages); i++) {
-		/* printf key | sha256sum */
-		set_age(place,
-			"proof/2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683/" HELLO_HEX,
-			ages[i].age_s);
+		set_age(place, "proof/" KEY_HEX "/" HELLO_HEX, ages[i].age_s);
 		assert_int_equal(cache_proof_has(cache, "key", &digest, false), ages[i].is_proof);
 		assert_true(cache_proof_has(cache, "key", &digest, true));
 	}
 	cache_proof_put(cache, "key", &digest);
 	assert_true(cache_proof_has(cache, "key", &digest, false));
+	cache_close(cache);
+}
+
+/* --- bounds of records --- */
+
+enum { PROOFS_MAX = 65536 };
+
+static unsigned count_proofs(const struct place *place)
+{
+	return count_files(place, "proof/" KEY_HEX);
+}
+
+static void the_oldest_proofs_go(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	char name[192];
+
+	assert_int_equal(mkdir(in_cache(place, "proof/" KEY_HEX), 0700), 0);
+	assert_int_equal(mkdir(in_cache(place, "proof/another"), 0700), 0);
+	write_file(in_cache(place, "proof/another/oldest"), "");
+	set_age(place, "proof/another/oldest", 99000);
+	for (unsigned i = 0; i < PROOFS_MAX - 1; i++) {
+		(void)snprintf(name, sizeof name, "proof/" KEY_HEX "/%064x", i);
+		(void)close(open(in_cache(place, name), O_CREAT | O_WRONLY, 0600));
+	}
+	set_age(place, name, 90000);
+	cache_proof_put(cache, "key", &digest); /* one too many */
+	assert_true(cache_proof_has(cache, "key", &digest, false));
+	assert_int_equal(count_proofs(place), PROOFS_MAX - PROOFS_MAX / 16);
+	assert_int_equal(access(in_cache(place, "proof/another"), F_OK), -1);
+	assert_int_equal(access(in_cache(place, name), F_OK), -1);
+	cache_close(cache);
+}
+
+static bool has_list(struct cache *cache, const char *repository)
+{
+	CLEANUP(buf_release) struct buf found = { .max = 1 << 20 };
+	uint64_t age;
+
+	return !cache_list_get(cache, "h", repository, "tags", &found, &age, NULL);
+}
+
+static void the_oldest_lists_go(void **state)
+{
+	static char text[600 << 10];
+	const size_t len = sizeof text / 2;
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, 1 << 20);
+
+	memset(text, 'x', sizeof text);
+	assert_int_equal(cache_list_put(cache, "h", "a/b", "tags", text, len, NULL), 0);
+	set_age(place, "refs/h/a/b/_list-tags", 1000);
+	assert_int_equal(cache_list_put(cache, "h", "c", "tags", text, len, NULL), 0);
+	set_age(place, "refs/h/c/_list-tags", 2000);
+	assert_int_equal(cache_list_put(cache, "h", "d", "tags", text, len, NULL), 0);
+	assert_int_equal(cache_list_put(cache, "h", "c", "tags", text, len, NULL), 0);
+	assert_int_equal(access(in_cache(place, "refs/h/a/b/_list-tags"), F_OK), 0);
+	assert_int_equal(cache_list_put(cache, "h", "e", "tags", text, len, NULL), 0);
+	assert_false(has_list(cache, "a/b"));
+	assert_int_equal(access(in_cache(place, "refs/h/a"), F_OK), -1);
+	assert_true(has_list(cache, "c") && has_list(cache, "d") && has_list(cache, "e"));
+	/* One that would push out most others is not kept. */
+	assert_int_equal(cache_list_put(cache, "h", "f", "tags", text, len / 2, NULL), 0);
+	assert_int_equal(cache_list_put(cache, "h", "f", "tags", text, sizeof text, NULL), -ENOSPC);
+	cache_close(cache);
+}
+
+static void what_is_being_written_counts(void **state)
+{
+	struct cache *cache = open_cache(*state, 1000);
+	static const char bytes[400];
+	struct digest old = numbered(1), next = numbered(2), fresh = numbered(3);
+	struct cache_writer *writer;
+
+	put(cache, CACHE_BLOB, &old, bytes, 400);
+	set_entry_age(*state, &old, 1000);
+	assert_int_equal(cache_writer_new(&writer, cache, CACHE_SPOOL, &next, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, bytes, 400, NULL), 0);
+	put(cache, CACHE_BLOB, &fresh, bytes, 400);
+	assert_false(has(cache, CACHE_BLOB, &old));
+	assert_true(has(cache, CACHE_BLOB, &fresh));
+	assert_int_equal(cache_writer_commit(writer, NULL), 0);
+	cache_writer_free(writer, false);
+	assert_true(has(cache, CACHE_SPOOL, &next));
 	cache_close(cache);
 }
 
@@ -1062,6 +1148,9 @@ int main(void)
 		PLACED(any_prefix_of_a_ref_is_a_miss),
 		PLACED(lists_come_back),
 		PLACED(proofs_age),
+		PLACED(the_oldest_proofs_go),
+		PLACED(the_oldest_lists_go),
+		PLACED(what_is_being_written_counts),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(placed) + ARRAY_SIZE(damage_cases) +
 				ARRAY_SIZE(open_cases) + ARRAY_SIZE(race_cases)];
