@@ -6,8 +6,9 @@
  *	 <------------------- the checksum's part ------------------------------->
  *
  * Every part begins where the one before ends, and the last one ends with the file, so the
- * header needs lengths only.  The checksum is taken with its own place zeroed.
- * Record sizes are in the header as well: another compiler's structs are another version.
+ * header needs lengths only.  The checksum is taken with its own place zeroed.  The windows have
+ *one of their own, which nobody waits for who opens an index. Record sizes are in the header as
+ *well: another compiler's structs are another version.
  */
 #include "fetch/layer/internal.h"
 
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
+#include <zlib.h>
 
 enum { BYTE_ORDER_MARK = 0x01020304, ERRNO_MAX = 4095 };
 
@@ -34,7 +37,7 @@ struct index_header {
 	int32_t status;
 	uint32_t dropped;
 	uint32_t digest_algorithm, diff_id_algorithm;
-	uint32_t pad;
+	uint32_t windows_crc; /* CRC-32 of the window bytes, as in RFC 1952 */
 	uint8_t digest[DIGEST_BYTES_MAX], diff_id[DIGEST_BYTES_MAX];
 	char message[sizeof((struct layer *)0)->message];
 };
@@ -97,6 +100,7 @@ static struct index_header header_of(const struct index_parts *parts)
 		.spool_size = parts->spool_size,
 		.tree_len = parts->tree_len,
 		.windows_len = parts->windows_len,
+		.windows_crc = (uint32_t)crc32_z(0, parts->windows, parts->windows_len),
 		.span_count = parts->span_count,
 		.window_count = parts->window_count,
 		.coding = layer->coding,
@@ -392,6 +396,19 @@ void layer_free(struct layer *layer)
 	if (layer->mapping)
 		(void)munmap(layer->mapping, layer->mapping_len);
 	free(layer);
+}
+
+int index_check_windows(const struct layer *layer, struct error *err)
+{
+	const struct index_header *header = layer->mapping;
+	uint64_t offset = places_of(header).windows;
+	const uint8_t *windows = (const uint8_t *)layer->mapping + offset;
+
+	if (fault_in(layer, offset, header->windows_len, err))
+		return -EBADMSG;
+	if ((uint32_t)crc32_z(0, windows, header->windows_len) != header->windows_crc)
+		return error_set(err, EBADMSG, "layer index: the windows' checksum is wrong");
+	return 0;
 }
 
 int index_window(const struct layer *layer, uint32_t n, const struct window **ret,

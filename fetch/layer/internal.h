@@ -307,6 +307,8 @@ struct index_parts {
 };
 
 int index_write(int fd, const struct index_parts *parts, struct error *err);
+/* -EBADMSG: the bytes of the windows are not those that were written. */
+int index_check_windows(const struct layer *layer, struct error *err);
 /* A window of an opened layer; -EIO: its bytes cannot be read from the disk. */
 int index_window(const struct layer *layer, uint32_t n, const struct window **ret,
 	const void **ret_bytes, struct error *err);

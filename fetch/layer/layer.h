@@ -35,7 +35,7 @@
 struct reader;
 
 enum {
-	LAYER_INDEX_VERSION = 2,
+	LAYER_INDEX_VERSION = 3,
 	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
 				   * last in the spool before one in the blob */
 	SPAN_SIZE_MAX = 16 << 20, /* plain bytes; where blocks are longer, the spool is used */
@@ -99,5 +99,10 @@ uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset);
  * damaged. */
 int layer_decode_span(const struct layer *layer, uint32_t span, struct reader *blob, int spool_fd,
 	void *plain, struct error *err);
+
+/* Checks what layer_open() leaves to those who read: the windows, and what lies in the spool
+ * (spool_fd -1: it is not here).  -EBADMSG: damaged; *ret_is_spool tells whether that is the spool,
+ * or the index. */
+int layer_verify(const struct layer *layer, int spool_fd, bool *ret_is_spool, struct error *err);
 
 #endif

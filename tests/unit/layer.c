@@ -1413,6 +1413,57 @@ static void notices_a_damaged_index(void **state)
 	assert_true(opened > 0);
 }
 
+static void verifies_all_that_opening_does_not(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	bool is_spool = true;
+	uint32_t opened = 0;
+
+	(void)state;
+	make_tar(&plain, 12, 200000);
+	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
+	index_blob(&pass, &blob, 0);
+	for (off_t at = size_of(pass.index_fd) - 1; at >= 0; at -= at % 97 + 1) {
+		CLEANUP(layerp) struct layer *layer = NULL;
+
+		flip(pass.index_fd, at);
+		if (!layer_open(&layer, pass.index_fd, &pass.digest, NULL)) {
+			opened++;
+			assert_int_equal(layer_verify(layer, -1, &is_spool, NULL), -EBADMSG);
+			assert_false(is_spool);
+		}
+		flip(pass.index_fd, at);
+	}
+	assert_true(opened > 100);
+}
+
+static void verifies_the_spool(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	bool is_spool = false;
+	off_t size;
+
+	(void)state;
+	zst_long_frame(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	size = size_of(pass.spool_fd);
+	assert_int_equal(layer_verify(layer, pass.spool_fd, &is_spool, NULL), 0);
+	assert_int_equal(layer_verify(layer, -1, &is_spool, NULL), 0);
+	for (off_t at = 11; at < size; at += size / 12) {
+		flip(pass.spool_fd, at);
+		is_spool = false;
+		assert_int_equal(layer_verify(layer, pass.spool_fd, &is_spool, NULL), -EBADMSG);
+		assert_true(is_spool);
+		flip(pass.spool_fd, at);
+	}
+}
+
 /* Every length but the right one. */
 static void notices_a_cut_index(void **state)
 {
@@ -1960,6 +2011,8 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(ends_when_cancelled),
 	cmocka_unit_test(notices_a_damaged_index),
 	cmocka_unit_test(an_unreadable_window_is_a_damaged_one),
+	cmocka_unit_test(verifies_all_that_opening_does_not),
+	cmocka_unit_test(verifies_the_spool),
 	cmocka_unit_test(notices_a_cut_index),
 	cmocka_unit_test(refuses_another_blobs_index),
 	cmocka_unit_test(stops_behind_the_block),
