@@ -142,6 +142,7 @@ static int keep(struct cache *cache, enum cache_kind kind, const struct digest *
 	rc = kept < 0 ? kept : cache_writer_commit(writer, NULL);
 	if (rc)
 		return rc;
+	cache_hold(kept);
 	closep(fd);
 	*fd = TAKE_FD(kept);
 	return 0;

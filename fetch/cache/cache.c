@@ -19,6 +19,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 
 #include "fetch/observer.h"
@@ -186,7 +187,7 @@ static int make_path(const char *path)
 
 static int open_root(struct cache *cache, struct error *err)
 {
-	int made = make_path(cache->path), code = errno;
+	int made = cache->is_surveyed ? 0 : make_path(cache->path), code = errno;
 	struct stat st;
 
 	cache->root = open(cache->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -232,7 +233,7 @@ static int check_version(struct cache *cache, struct error *err)
 	int root;
 
 	if (read_version(cache->root) == VERSION_OTHER) {
-		root = open_below(cache->root, VERSION_DIR, true);
+		root = open_below(cache->root, VERSION_DIR, !cache->is_surveyed);
 		if (root < 0 || read_version(root) == VERSION_OTHER) {
 			closep(&root);
 			return error_set(err, EIO, "cache '%s': of another version", cache->path);
@@ -243,17 +244,21 @@ static int check_version(struct cache *cache, struct error *err)
 		closep(&cache->root);
 		cache->root = root;
 	}
-	if (read_version(cache->root) == VERSION_NONE)
-		write_version(cache->root);
+	if (read_version(cache->root) != VERSION_NONE)
+		return 0;
+	if (cache->is_surveyed)
+		return error_set(err, EINVAL, "'%s': not a cache of imgfs", cache->path);
+	write_version(cache->root);
 	return 0;
 }
 
 static int open_dirs(struct cache *cache, struct error *err)
 {
 	for (size_t i = 0; i < DIR_COUNT; i++) {
-		cache->dirs[i] = open_below(cache->root, dir_names[i], true);
-		if (cache->dirs[i] >= 0 || errno == EROFS || errno == EACCES || errno == EPERM ||
-			errno == ENOSPC || errno == EDQUOT)
+		cache->dirs[i] = open_below(cache->root, dir_names[i], !cache->is_surveyed);
+		if (cache->dirs[i] >= 0 || (cache->is_surveyed && errno == ENOENT) ||
+			errno == EROFS || errno == EACCES || errno == EPERM || errno == ENOSPC ||
+			errno == EDQUOT)
 			continue;
 		return error_set(err, errno == ENOTDIR || errno == ELOOP ? EACCES : errno,
 			"cache '%s': '%s' is no directory of ours: %m", cache->path, dir_names[i]);
@@ -263,8 +268,8 @@ static int open_dirs(struct cache *cache, struct error *err)
 
 CLEANUP_POINTER(cachep, struct cache, cache_close)
 
-int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct observer *observer,
-	struct error *err)
+static int open_any(struct cache **ret, const char *path, uint64_t size_max, bool is_surveyed,
+	struct observer *observer, struct error *err)
 {
 	CLEANUP(cachep) struct cache *cache = calloc(1, sizeof *cache);
 	int rc;
@@ -277,6 +282,7 @@ int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct o
 	(void)pthread_mutex_init(&cache->lock, NULL); /* cannot fail with default attributes */
 	cache->observer = observer;
 	cache->size_max = size_max;
+	cache->is_surveyed = is_surveyed;
 	cache->path = strdup(path);
 	if (!cache->path)
 		return error_set(err, ENOMEM, "cache '%s': out of memory", path);
@@ -287,9 +293,24 @@ int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct o
 		rc = open_dirs(cache, err);
 	if (rc)
 		return rc;
-	collect_dead(cache);
 	*ret = TAKE(cache);
 	return 0;
+}
+
+int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct observer *observer,
+	struct error *err)
+{
+	int rc = open_any(ret, path, size_max, false, observer, err);
+
+	if (!rc)
+		collect_dead(*ret);
+	return rc;
+}
+
+int cache_open_existing(
+	struct cache **ret, const char *path, struct observer *observer, struct error *err)
+{
+	return open_any(ret, path, UINT64_MAX, true, observer, err);
 }
 
 void cache_close(struct cache *cache)
@@ -370,6 +391,11 @@ static void refuse(struct cache *cache, enum cache_dir dir, const char *name)
 		name);
 }
 
+void cache_hold(int fd)
+{
+	(void)flock(fd, LOCK_SH | LOCK_NB); /* unmarked it may be fetched once more, no worse */
+}
+
 /* An entry that is there and does not open is in the way of a good one. */
 static void drop_unreadable(struct cache *cache, enum cache_kind kind, const struct digest *digest)
 {
@@ -413,6 +439,7 @@ int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest 
 		cache_drop(cache, kind, digest);
 		return miss(cache, kind, digest, err);
 	}
+	cache_hold(fd);
 	(void)futimens(fd, now); /* on a read-only disk nothing is evicted either */
 	observer_count(cache->observer, cache_hits, 1);
 	return TAKE_FD(fd);

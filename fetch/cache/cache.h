@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "model/buf.h"
 #include "model/descriptor.h"
@@ -50,6 +51,10 @@ enum cache_kind { CACHE_BLOB, CACHE_INDEX, CACHE_SPOOL };
  * DESCRIPTOR_SIZE_UNKNOWN); a wrong one is dropped. */
 int cache_lookup(struct cache *cache, enum cache_kind kind, const struct digest *digest,
 	uint64_t size, struct error *err);
+/* Marks a file of the cache as in use, for as long as the fd, a copy or a mapping of it is there:
+ * cache_prune() spares it.  cache_lookup() does so itself; this is for what came from
+ * cache_writer_reader(), after the commit. */
+void cache_hold(int fd);
 /* Drops an entry that turned out to be damaged, or that the disk does not read.  One that cannot be
  * removed is not found again. */
 void cache_drop(struct cache *cache, enum cache_kind kind, const struct digest *digest);
@@ -94,6 +99,59 @@ int cache_list_put(struct cache *cache, const char *host, const char *repository
 	const char *text, size_t len, struct error *err);
 /* Was anything of these kept of the repository, or of one below it?  "": of the host. */
 bool cache_has_names(struct cache *cache, const char *host, const char *repository);
+
+/* --- for `imgfs cache` --- */
+
+/* A cache that is there; nothing is made or removed.  -ENOENT, -EINVAL: it is none, -EACCES: not
+ * ours. */
+int cache_open_existing(
+	struct cache **ret, const char *path, struct observer *observer, struct error *err);
+
+struct cache_entry {
+	enum cache_kind kind;
+	bool is_partial; /* a blob on its way: nothing about it is verified */
+	bool is_in_use;  /* somebody has it open */
+	struct digest digest;
+	uint64_t size;        /* bytes */
+	struct timespec used; /* last */
+	uint64_t number;      /* of the file, to tell it from one that took its place */
+};
+
+/* All entries, the one used last first; *ret is to be freed. */
+int cache_entries(
+	struct cache *cache, struct cache_entry **ret, size_t *ret_count, struct error *err);
+/* As cache_lookup(), but no use of it. */
+int cache_entry_open(struct cache *cache, const struct cache_entry *entry, struct error *err);
+/* "blobs/sha256/HEX", in text. */
+enum { CACHE_ENTRY_NAME_MAX = 32 + DIGEST_HEX_MAX };
+char *cache_entry_name(const struct cache_entry *entry, char text[static CACHE_ENTRY_NAME_MAX]);
+/* Removes it, unless another file took its place, or (spare_used) somebody has it open. */
+bool cache_entry_remove(struct cache *cache, const struct cache_entry *entry, bool spare_used);
+
+/* A ref or a list. */
+struct cache_record {
+	const char *path; /* from the cache's directory on */
+	bool is_damaged;  /* then the rest is not set */
+	const char *host; /* "": local */
+	const char *repository;
+	const char *tag;        /* NULL: a list */
+	struct digest digest;   /* of a ref */
+	const char *media_type; /* of a ref, or NULL */
+};
+typedef void cache_record_fn(const struct cache_record *record, void *context);
+void cache_records(struct cache *cache, cache_record_fn *fn, void *context);
+bool cache_record_remove(struct cache *cache, const char *path);
+
+struct cache_pruned {
+	uint64_t removed, removed_bytes;
+	uint64_t spared, spared_bytes; /* which would have gone, but are in use */
+	uint64_t records;              /* removed: what they name is not there */
+	uint64_t left_bytes;
+};
+/* Removes what was used longest ago until no more than size bytes are left, but nothing that is in
+ * use; then records of what is gone.  is_trial: only says what would go. */
+int cache_prune(struct cache *cache, uint64_t size, bool is_trial, struct cache_pruned *ret,
+	struct error *err);
 
 /* Proof of access: key tells registry, repository and identity. */
 enum { CACHE_PROOF_MAX_AGE_S = 86400 };

@@ -60,10 +60,7 @@ struct timespec used_at(const struct stat *st)
 	return compare_times(&st->st_atim, &st->st_mtim) > 0 ? st->st_atim : st->st_mtim;
 }
 
-/* fn is called for each name; listing a directory of ours cannot be made to go on for ever. */
-static void each_file(struct cache *cache, enum cache_dir dir,
-	void (*fn)(struct cache *cache, enum cache_dir dir, const char *name, void *context),
-	void *context)
+void each_file(struct cache *cache, enum cache_dir dir, file_fn *fn, void *context)
 {
 	int fd = cache->dirs[dir] < 0
 			 ? -1

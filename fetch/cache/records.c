@@ -315,31 +315,42 @@ static int record_check(char *bytes, size_t len, char **ret_body, uint64_t *ret_
 	return 0;
 }
 
+int record_read(struct cache *cache, int dir, const char *name, char **ret_bytes, char **ret_body,
+	size_t *ret_len, uint64_t *ret_time, struct error *err)
+{
+	CLEANUP(freep) char *bytes = NULL;
+	size_t len = 0;
+	int rc = read_file(cache, dir, name, &bytes, &len, err);
+
+	if (rc)
+		return rc;
+	if (record_check(bytes, len, ret_body, ret_time))
+		return error_set(err, EBADMSG, "its checksum is wrong");
+	*ret_len = len - (size_t)(*ret_body - bytes);
+	*ret_bytes = TAKE(bytes);
+	return 0;
+}
+
 /* *ret_bytes is to be freed, *ret_body lies in it. */
 static int record_get(struct cache *cache, const struct buf *path, const char *name,
 	char **ret_bytes, char **ret_body, size_t *ret_len, uint64_t *ret_age_s, struct error *err)
 {
 	CLEANUP(closep) int dir = -1;
-	CLEANUP(freep) char *bytes = NULL;
 	uint64_t then = 0;
-	size_t len = 0;
 	int rc;
 
 	if (cache->dirs[DIR_REFS] >= 0)
 		dir = open_below(cache->dirs[DIR_REFS], path->data, false);
 	if (dir < 0)
 		return no_record(err);
-	rc = read_file(cache, dir, name, &bytes, &len, err);
-	if (rc)
-		return rc;
-	if (record_check(bytes, len, ret_body, &then)) {
+	rc = record_read(cache, dir, name, ret_bytes, ret_body, ret_len, &then, err);
+	if (rc == -EBADMSG) {
 		(void)unlinkat(dir, name, 0);
 		return no_record(err);
 	}
-	*ret_len = len - (size_t)(*ret_body - bytes);
-	*ret_age_s = age_of(then);
-	*ret_bytes = TAKE(bytes);
-	return 0;
+	if (!rc)
+		*ret_age_s = age_of(then);
+	return rc;
 }
 
 /* --- refs --- */
@@ -364,7 +375,7 @@ static int ref_path(struct buf *path, char **ret_name, const char *host, const c
 	return *ret_name ? 0 : error_set(err, ENOMEM, "cache: out of memory");
 }
 
-static int parse_ref(struct descriptor *ret, char *body, struct error *err)
+int parse_ref(struct descriptor *ret, char *body, struct error *err)
 {
 	char digest[DIGEST_TEXT_MAX], size[24];
 	struct descriptor descriptor = { .size = DESCRIPTOR_SIZE_UNKNOWN };

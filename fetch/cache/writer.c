@@ -350,6 +350,7 @@ int cache_writer_commit(struct cache_writer *writer, struct error *err)
 	if (renameat(cache->dirs[writer->dir], writer->name, cache->dirs[dir], name))
 		return disk_error(cache, errno, err, "publish");
 	writer->is_committed = true;
+	(void)flock(writer->fd, LOCK_UN); /* those who read it mark it as in use */
 	note_own(cache, "%s/%s", dir_name(dir), name);
 	account_added(cache, (uint64_t)st.st_size, dir, name);
 	if (fsync(cache->dirs[dir])) /* the entry is whole; a crash may only lose its name */

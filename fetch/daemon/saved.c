@@ -168,6 +168,7 @@ static int publish(struct saving *saving, const struct digest *id, struct reader
 		return rc;
 	if (saving->writer && keep(saving, id, &digest))
 		*ret_digest = digest;
+	cache_hold(fd); /* the archive's; a temporary file does not mind */
 	*ret = TAKE(archive);
 	return 0;
 }

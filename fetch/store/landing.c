@@ -228,6 +228,7 @@ int landing_publish(struct landing *landing, struct files *ret, struct error *er
 	if (!landing->writer || cache_writer_commit(landing->writer, &why))
 		uncached_put(landing->store, landing->kind, &landing->digest, fd);
 	landing_release(landing, false);
+	cache_hold(fd);
 	return files_put(ret, kind, TAKE_FD(fd), err);
 }
 

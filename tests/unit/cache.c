@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -32,10 +33,11 @@
 /* printf hello | sha256sum, and sha512sum */
 #define HELLO     "hello"
 #define HELLO_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-#define HELLO_512                                                                                  \
-	"sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca7"                  \
+#define HELLO_512_HEX                                                                              \
+	"9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca7"                         \
 	"2323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"
-#define UNKNOWN DESCRIPTOR_SIZE_UNKNOWN
+#define HELLO_512 "sha512:" HELLO_512_HEX
+#define UNKNOWN   DESCRIPTOR_SIZE_UNKNOWN
 
 /* --- a directory for each test --- */
 
@@ -1118,6 +1120,227 @@ static void what_is_being_written_counts(void **state)
 	cache_close(cache);
 }
 
+/* --- what `imgfs cache` sees --- */
+
+static const struct cache_entry *find_entry(
+	const struct cache_entry *entries, size_t count, const struct digest *digest)
+{
+	for (size_t i = 0; i < count; i++)
+		if (digest_equal(&entries[i].digest, digest))
+			return &entries[i];
+	return NULL;
+}
+
+static void entries_are_listed(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest blob = numbered(1), index = numbered(2), spool = digest_text(HELLO_512),
+		      partial = numbered(3);
+	CLEANUP(freep) struct cache_entry *entries = NULL;
+	char name[CACHE_ENTRY_NAME_MAX], hex[DIGEST_HEX_MAX], expected[256];
+	const struct cache_entry *entry;
+	struct cache_writer *writer;
+	size_t count;
+	uint64_t offset;
+	int fd;
+
+	put(cache, CACHE_BLOB, &blob, HELLO, 5);
+	set_entry_age(place, &blob, 1000);
+	put(cache, CACHE_INDEX, &index, HELLO, 4);
+	put(cache, CACHE_SPOOL, &spool, HELLO, 3);
+	assert_int_equal(cache_writer_resume(&writer, cache, &partial, &offset, NULL, NULL), 0);
+	assert_int_equal(cache_writer_append(writer, HELLO, 2, NULL), 0);
+	write_file(in_cache(place, "blobs/sha256/stranger"), "");
+	assert_int_equal(symlink("/etc/passwd", in_cache(place, "blobs/sha256/" HELLO_HEX)), 0);
+	fd = cache_lookup(cache, CACHE_INDEX, &index, UNKNOWN, NULL);
+	assert_int_equal(cache_entries(cache, &entries, &count, NULL), 0);
+	assert_int_equal(count, 4);
+	for (size_t i = 1; i < count; i++)
+		assert_true(entries[i - 1].used.tv_sec >= entries[i].used.tv_sec);
+	assert_true(digest_equal(&entries[3].digest, &blob));
+	assert_true(entries[3].used.tv_sec <= time(NULL) - 1000);
+	assert_false(entries[3].is_in_use || entries[3].is_partial);
+	assert_int_equal(entries[3].size, 5);
+	(void)snprintf(expected, sizeof expected, "blobs/sha256/%s", digest_hex(&blob, hex));
+	assert_string_equal(cache_entry_name(&entries[3], name), expected);
+	entry = find_entry(entries, count, &index);
+	assert_true(entry->kind == CACHE_INDEX && entry->is_in_use && entry->size == 4);
+	entry = find_entry(entries, count, &spool);
+	assert_true(entry->kind == CACHE_SPOOL && !entry->is_in_use && entry->size == 3);
+	assert_string_equal(cache_entry_name(entry, name), "spool/sha512/" HELLO_512_HEX);
+	entry = find_entry(entries, count, &partial);
+	assert_true(entry->is_partial && entry->is_in_use && entry->size == 2);
+	cache_writer_free(writer, false);
+	(void)close(fd);
+	cache_close(cache);
+}
+
+static void one_that_was_replaced_is_not_removed(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	CLEANUP(freep) struct cache_entry *entries = NULL;
+	size_t count;
+	int old;
+
+	put(cache, CACHE_BLOB, &digest, "wrong", 5);
+	old = open(in_cache(place, "blobs/sha256/" HELLO_HEX), O_RDONLY); /* keeps its inode */
+	assert_int_equal(cache_entries(cache, &entries, &count, NULL), 0);
+	put(cache, CACHE_BLOB, &digest, HELLO, 5);
+	assert_int_equal(cache_entry_open(cache, &entries[0], NULL), -ENOENT);
+	assert_false(cache_entry_remove(cache, &entries[0], false));
+	assert_true(has(cache, CACHE_BLOB, &digest));
+	(void)close(old);
+	cache_close(cache);
+}
+
+static void pruning_spares_what_is_in_use(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN), *mount = open_cache(place, UNKNOWN);
+	static const char bytes[100];
+	struct descriptor gone = { .digest = numbered(0), .size = 100 };
+	struct descriptor kept = { .digest = numbered(5), .size = 100 }, found = { 0 };
+	struct cache_pruned pruned;
+	struct digest digests[6];
+	int open_fd, mapped_fd;
+	uint64_t age;
+	void *mapping;
+
+	for (unsigned char i = 0; i < 6; i++) {
+		digests[i] = numbered(i);
+		put(cache, CACHE_BLOB, &digests[i], bytes, sizeof bytes);
+		set_entry_age(place, &digests[i], 1000 - i);
+	}
+	assert_int_equal(cache_ref_put(mount, "h", "a", "gone", &gone, NULL), 0);
+	assert_int_equal(cache_ref_put(mount, "h", "b", "kept", &kept, NULL), 0);
+	cache_proof_put(mount, "key", &digests[0]);
+	open_fd = cache_lookup(mount, CACHE_BLOB, &digests[1], UNKNOWN, NULL);
+	mapped_fd = cache_lookup(mount, CACHE_BLOB, &digests[2], UNKNOWN, NULL);
+	mapping = mmap(NULL, 100, PROT_READ, MAP_PRIVATE, mapped_fd, 0);
+	assert_true(mapping != MAP_FAILED);
+	(void)close(mapped_fd);
+	for (unsigned char i = 1; i < 3; i++)
+		set_entry_age(place, &digests[i], 1000 - i);
+
+	for (int is_trial = 1; is_trial >= 0; is_trial--) {
+		assert_int_equal(cache_prune(cache, 350, is_trial, &pruned, NULL), 0);
+		assert_int_equal(pruned.removed, 3);
+		assert_int_equal(pruned.removed_bytes, 300);
+		assert_int_equal(pruned.spared, 2);
+		assert_int_equal(pruned.spared_bytes, 200);
+		assert_int_equal(pruned.records, 1);
+		assert_int_equal(pruned.left_bytes, 300);
+		assert_int_equal(count_files(place, "blobs/sha256"), is_trial ? 6 : 3);
+	}
+	assert_true(has(cache, CACHE_BLOB, &digests[1]) && has(cache, CACHE_BLOB, &digests[2]) &&
+		    has(cache, CACHE_BLOB, &digests[5]));
+	assert_int_equal(cache_ref_get(mount, "h", "a", "gone", &found, &age, NULL), -ENOENT);
+	assert_int_equal(cache_ref_get(mount, "h", "b", "kept", &found, &age, NULL), 0);
+	assert_true(cache_proof_has(mount, "key", &digests[0], false));
+	(void)munmap(mapping, 100);
+	(void)close(open_fd);
+	assert_int_equal(cache_prune(cache, 0, false, &pruned, NULL), 0);
+	assert_int_equal(pruned.left_bytes, 0);
+	assert_int_equal(pruned.records, 2);
+	assert_int_equal(count_files(place, "blobs/sha256"), 0);
+	assert_int_equal(count_files(place, "refs"), 0);
+	assert_int_equal(count_files(place, "proof"), 0);
+	cache_close(mount);
+	cache_close(cache);
+}
+
+struct told {
+	unsigned count, damaged, lists;
+	bool was_told[ARRAY_SIZE(ref_rows)];
+};
+
+static void take_record(const struct cache_record *record, void *context)
+{
+	struct told *told = context;
+
+	told->count++;
+	told->damaged += record->is_damaged;
+	if (record->is_damaged)
+		return;
+	told->lists += !record->tag;
+	for (size_t i = 0; record->tag && i < ARRAY_SIZE(ref_rows); i++) {
+		struct digest digest = numbered((unsigned char)i);
+
+		if (!digest_equal(&record->digest, &digest))
+			continue;
+		told->was_told[i] = true;
+		assert_string_equal(record->host, ref_rows[i].host);
+		assert_string_equal(record->repository, ref_rows[i].repository);
+		if (strlen(ref_rows[i].tag) < 100) /* longer ones are hashed */
+			assert_string_equal(record->tag, ref_rows[i].tag);
+		assert_string_equal(record->media_type, "a/b");
+	}
+}
+
+static void records_tell_their_names(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct told told = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ref_rows); i++) {
+		struct descriptor descriptor = {
+			.digest = numbered((unsigned char)i), .size = i, .media_type = (char *)"a/b"
+		};
+
+		assert_int_equal(cache_ref_put(cache, ref_rows[i].host, ref_rows[i].repository,
+					 ref_rows[i].tag, &descriptor, NULL),
+			0);
+	}
+	assert_int_equal(cache_list_put(cache, "h", "a/b", "tags", "x", 1, NULL), 0);
+	cache_records(cache, take_record, &told);
+	assert_int_equal(told.count, ARRAY_SIZE(ref_rows) + 1);
+	assert_int_equal(told.lists, 1);
+	assert_int_equal(told.damaged, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ref_rows); i++)
+		assert_true(told.was_told[i]);
+	assert_int_equal(truncate(in_cache(place, ref_file), 10), 0);
+	told = (struct told){ 0 };
+	cache_records(cache, take_record, &told);
+	assert_int_equal(told.damaged, 1);
+	cache_close(cache);
+}
+
+static const struct survey_case {
+	const char *name, *version;
+	mode_t mode;
+	int rc;
+} survey_cases[] = {
+	{ "a cache is looked at", "1\n", 0700, 0 },
+	{ "a directory that is no cache is left alone", NULL, 0700, -EINVAL },
+	{ "one that the group may write to is refused", "1\n", 0770, -EACCES },
+	{ "one of another version is left alone", "999\n", 0700, -EIO },
+};
+
+static void survey_row(void **state)
+{
+	const struct survey_case *c = *state;
+	struct cache *cache = NULL;
+	struct place *place;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	place = made;
+	assert_int_equal(cache_open_existing(&cache, place->path, &place->observer, NULL), -ENOENT);
+	assert_int_equal(access(place->path, F_OK), -1);
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	if (c->version)
+		write_file(in_cache(place, "version"), c->version);
+	assert_int_equal(chmod(place->path, c->mode), 0);
+	assert_int_equal(cache_open_existing(&cache, place->path, &place->observer, NULL), c->rc);
+	assert_int_equal(count_files(place, ""), c->version != NULL);
+	cache_close(cache);
+	(void)teardown(&made);
+}
+
 #define PLACED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1151,9 +1374,14 @@ int main(void)
 		PLACED(the_oldest_proofs_go),
 		PLACED(the_oldest_lists_go),
 		PLACED(what_is_being_written_counts),
+		PLACED(entries_are_listed),
+		PLACED(one_that_was_replaced_is_not_removed),
+		PLACED(pruning_spares_what_is_in_use),
+		PLACED(records_tell_their_names),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(placed) + ARRAY_SIZE(damage_cases) +
-				ARRAY_SIZE(open_cases) + ARRAY_SIZE(race_cases)];
+				ARRAY_SIZE(open_cases) + ARRAY_SIZE(race_cases) +
+				ARRAY_SIZE(survey_cases)];
 	size_t n = ARRAY_SIZE(placed);
 
 	memcpy(tests, placed, sizeof placed);
@@ -1169,5 +1397,9 @@ int main(void)
 		tests[n++] = (struct CMUnitTest){ .name = race_cases[i].name,
 			.test_func = race_row,
 			.initial_state = (void *)&race_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(survey_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = survey_cases[i].name,
+			.test_func = survey_row,
+			.initial_state = (void *)&survey_cases[i] };
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }
