@@ -50,7 +50,7 @@ static uint64_t counter(const struct fs *fs, size_t i)
 		(_Atomic uint64_t *)((char *)&fs->observer->counters + counters[i].offset));
 }
 
-static void put_bytes(struct buf *ret, uint64_t bytes)
+void put_bytes(struct buf *ret, uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	double value = (double)bytes;

@@ -16,5 +16,7 @@
 int control_entry(struct fs *fs, struct fuse_entry_param *ret);
 /* SIGUSR1: the status, as log lines. */
 void control_log_status(struct fs *fs);
+/* "1.5 MiB", as people read sizes. */
+void put_bytes(struct buf *ret, uint64_t bytes);
 
 #endif

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/cache_command.h"
 #include "fs/control.h"
 #include "fs/index_command.h"
 #include "fs/objects.h"
@@ -86,31 +87,12 @@ static void block_signals(void)
 
 /* --- what a mount is made of --- */
 
-static char *default_cache_dir(void)
-{
-	const char *base = getenv("IMGFS_CACHE_DIR");
-	const char *home = getenv("HOME");
-	char *path = NULL;
-	int n;
-
-	if (base && *base == '/')
-		return strdup(base);
-	base = getenv("XDG_CACHE_HOME");
-	if (getuid() == 0 && !(base && *base == '/'))
-		return strdup("/var/cache/imgfs");
-	if (base && *base == '/')
-		n = asprintf(&path, "%s/imgfs", base);
-	else
-		n = asprintf(&path, "%s/.cache/imgfs", home ? home : "");
-	return n < 0 ? NULL : path;
-}
-
 /* A cache that cannot be had is worth a warning, not a refusal. */
 static int open_cache(struct fs *fs, struct error *err)
 {
 	const struct options *options = fs->options;
 	CLEANUP(freep)
-	char *path = options->cache_dir ? strdup(options->cache_dir) : default_cache_dir();
+	char *path = options->cache_dir ? strdup(options->cache_dir) : options_default_cache_dir();
 	struct error why = { "" };
 	int rc;
 
@@ -415,6 +397,10 @@ static enum exit_status serve_in_background(const struct options *options)
 
 int main(int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		enum exit_status (*run)(int argc, char **argv);
+	} commands[] = { { "cache", cache_command }, { "index", index_command } };
 	struct error err = { "" };
 	enum options_action action;
 	struct options options;
@@ -422,11 +408,12 @@ int main(int argc, char **argv)
 	struct buf help;
 	int rc;
 
-	if (argc > 1 && !strcmp(argv[1], "index") &&
-		strncmp(program_invocation_short_name, "mount.", 6) != 0)
-		return (int)index_command(argc - 1, argv + 1);
-	rc = options_parse(&options, &action, argc, argv, &err);
 	complete_environment();
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (argc > 1 && !strcmp(argv[1], commands[i].name) &&
+			strncmp(program_invocation_short_name, "mount.", 6) != 0)
+			return (int)commands[i].run(argc - 1, argv + 1);
+	rc = options_parse(&options, &action, argc, argv, &err);
 	if (rc) {
 		complain(&options, &err);
 		status = rc == -ENOENT   ? STATUS_FAILED

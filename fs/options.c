@@ -182,7 +182,7 @@ static int parse_time(const char *text, uint64_t *ret)
 	return -EINVAL;
 }
 
-static int parse_size(const char *text, uint64_t *ret)
+int options_parse_size(const char *text, uint64_t *ret)
 {
 	static const char units[] = "KMGT";
 	const char *rest, *unit;
@@ -274,7 +274,7 @@ static int set_value(
 			       ? bad_value(err, row->name, value, "a time like 30s, 5m or 1h")
 			       : 0;
 	case KIND_SIZE:
-		return parse_size(value, field)
+		return options_parse_size(value, field)
 			       ? bad_value(err, row->name, value, "a size like 500M or 10G")
 			       : 0;
 	case KIND_NUMBER:
@@ -721,7 +721,8 @@ void options_help(const char *program, struct buf *ret)
 	(void)buf_printf(ret,
 		"usage: %s SOURCE DIR [-o OPTION[,OPTION...]]\n"
 		"       %s mount [--OPTION[=VALUE]...] SOURCE DIR\n"
-		"       imgfs index BLOB -o FILE | --show FILE\n\n"
+		"       imgfs index BLOB -o FILE | --show FILE\n"
+		"       imgfs cache dir | list | prune | verify\n\n"
 		"Shows container images as directories, read-only.\n\n"
 		"SOURCE\n"
 		"  docker://HOST/              a registry\n"
@@ -752,4 +753,23 @@ void options_help(const char *program, struct buf *ret)
 		"  --foreground  --help  --version\n\n"
 		"Options of mount(8) and fstab(5) that mean nothing here are accepted.\n"
 		"See imgfs(1), imgfs(5), mount.imgfs(8).\n");
+}
+
+char *options_default_cache_dir(void)
+{
+	const char *base = getenv("IMGFS_CACHE_DIR");
+	const char *home = getenv("HOME");
+	char *path = NULL;
+	int n;
+
+	if (base && *base == '/')
+		return strdup(base);
+	base = getenv("XDG_CACHE_HOME");
+	if (getuid() == 0 && !(base && *base == '/'))
+		return strdup("/var/cache/imgfs");
+	if (base && *base == '/')
+		n = asprintf(&path, "%s/imgfs", base);
+	else
+		n = asprintf(&path, "%s/.cache/imgfs", home ? home : "");
+	return n < 0 ? NULL : path;
 }

@@ -106,6 +106,12 @@ void options_release(struct options *options);
 /* The text of --help, made from the table. */
 void options_help(const char *program, struct buf *ret);
 
+/* "500M": binary multiples; -EINVAL. */
+int options_parse_size(const char *text, uint64_t *ret);
+/* Where the cache is without cache_dir=, by the environment; to be freed, NULL when out of memory.
+ */
+char *options_default_cache_dir(void);
+
 static inline bool options_has_registry(const struct options *options)
 {
 	return options->transport == TRANSPORT_REGISTRY ||
