@@ -302,17 +302,16 @@ static bool is_full(int code)
 int cache_writer_append(
 	struct cache_writer *writer, const void *bytes, size_t len, struct error *err)
 {
-	int rc = write_all(writer->fd, bytes, len, writer->offset);
+	int rc = write_all(writer->fd, bytes, len, writer->offset), code = errno;
 
-	if (rc && is_full(errno) && !writer->has_made_room) {
+	if (rc && is_full(code) && !writer->has_made_room) {
 		writer->has_made_room = true;
-		errno = ENOSPC;
-		if (make_room(writer->cache))
+		if (make_room(writer->cache)) { /* which has errors of its own to tell */
 			rc = write_all(writer->fd, bytes, len, writer->offset);
+			code = errno;
+		}
 	}
 	if (rc) {
-		int code = errno;
-
 		/* What a later resume finds must be what was appended; where that fails too, the
 		 * digest finds it out. */
 		if (ftruncate(writer->fd, (off_t)writer->offset))
