@@ -50,7 +50,8 @@ same_rootfs "$mnt/1.1/linux_amd64/rootfs" 1.1 "an image of a tag that stays"
 exec 9<"$mnt/1.0/linux_amd64/rootfs"
 kept=$(stat -c %i "$mnt/1.1")
 mount -t tmpfs none "$mnt/1.1/linux_amd64/rootfs/etc"
-at_exit umount -l "$mnt/1.1/linux_amd64/rootfs/etc"
+undo_mount() { umount -l "$mnt/1.1/linux_amd64/rootfs/etc" 2>/dev/null; }
+at_exit undo_mount
 move 1.0 "$new"
 move fresh "$new"
 reset_requests
@@ -90,12 +91,16 @@ rules '[]'
 hang_up 3
 poll 2 points_at 1.0 "$old" || fail "SIGHUP does not ask a registry that was away a moment ago"
 
-# A lookup that waits holds its directory's lock, which the kernel needs for what it is told.
-rules '[{"do": {"hang": true}}]'
-hang_up 4
-ls -d "$mnt/zstd" "$mnt/plain" "$mnt/docker" >"$work/stdout" 2>&1 &
+# The kernel needs a lock for what it is told, which a lookup holds that has not been read yet: it is answered,
+# though the daemon has been told to end as well.
+kill -STOP "$daemon"
+env --default-signal ls -d "$mnt/zstd" >"$work/stdout" 2>&1 &
 reader=$!
-hang_up 5
-kill "$daemon"
+at_exit end_process "$reader"
+asleep() { [[ $(cut -d ' ' -f 3 "/proc/$reader/stat") == [SD] && $(ps -o comm= -p "$reader") == ls ]]; }
+poll 20 asleep || fail "the reader does not wait"
+kill -HUP "$daemon"
+kill -TERM "$daemon"
+kill -CONT "$daemon"
 wait_gone "$daemon" 10 || fail "the daemon does not end"
 wait_gone "$reader" 10 || fail "a reader does not end"
