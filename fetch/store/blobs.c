@@ -33,7 +33,7 @@ static int verify_once(
 
 	if (rc || seen_has(store, &request->blob->digest, st))
 		return rc;
-	if (request->step < STORE_WORK && access_is_proven(request)) /* else as ask() does */
+	if (request->step < STORE_WORK)
 		return STORE_WORK;
 	rc = pass_file(request, blob, false, &none, err);
 	if (rc == -EBADMSG)

@@ -219,16 +219,6 @@ static enum store_step next_step(const struct request *request, unsigned wanted,
 	return access_is_proven(request) ? STORE_WORK : STORE_ASK;
 }
 
-static int make_here(
-	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
-{
-	int rc = index_cached(request, ret, err);
-
-	return rc == -ENOENT || (!rc && !has_all(ret, wanted)) ? STORE_FETCH : rc;
-}
-
-/* Where an old proof has to do because nobody answers, any other step would ask, and wait, again.
- */
 static int ask(const struct request *request, unsigned wanted, struct files *ret, struct error *err)
 {
 	int rc = files_find(request, wanted | WANT_BLOB, true, ret, err);
@@ -237,9 +227,7 @@ static int ask(const struct request *request, unsigned wanted, struct files *ret
 		return rc;
 	if (has_all(ret, wanted))
 		return 0;
-	if (!ret->blob)
-		return STORE_FETCH;
-	return access_is_proven(request) ? STORE_WORK : make_here(request, wanted, ret, err);
+	return ret->blob ? STORE_WORK : STORE_FETCH;
 }
 
 static int make_from_blob(
@@ -251,7 +239,8 @@ static int make_from_blob(
 		return rc;
 	if (!ret->blob || !access_is_proven(request))
 		return STORE_FETCH;
-	return make_here(request, wanted, ret, err);
+	rc = index_cached(request, ret, err);
+	return rc == -ENOENT || (!rc && !has_all(ret, wanted)) ? STORE_FETCH : rc;
 }
 
 static int take_step(
