@@ -1503,7 +1503,7 @@ static void an_unreadable_window_is_a_damaged_one(void **state)
 	off_t size;
 
 	(void)state;
-	make_tar(&plain, 12, 2000000);
+	make_tar(&plain, 12, 400000);
 	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
 	index_blob(&pass, &blob, 0);
 	layer = open_layer(&pass);
