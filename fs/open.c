@@ -54,6 +54,7 @@ static int open_registry(struct fs *fs, struct source **ret, struct error *err)
 	struct registry_config config = {
 		.host = options->reference.host,
 		.authfile = options->authfile,
+		.realm = options->realm,
 		.no_credentials = options->no_creds,
 		.cert_dir = options->cert_dir,
 		.http = http_config(options),

@@ -56,6 +56,8 @@ static const struct option_row rows[] = {
 	{ "whiteouts", KIND_CHOICE, AT(whiteouts), 0, "tar|overlay", "tar",
 		"how diff/ shows whiteouts" },
 	{ "authfile", KIND_PATH, AT(authfile), 0, NULL, NULL, "credentials file" },
+	{ "realm", KIND_TEXT, AT(realm), 0, NULL, NULL,
+		"HOST of a token server on another site that may have them" },
 	{ "no_creds", KIND_FLAG, AT(no_creds), 0, NULL, NULL, "ask anonymously" },
 	{ "cert_dir", KIND_PATH, AT(cert_dir), 0, NULL, NULL,
 		"directory of *.crt, *.cert and *.key" },
@@ -705,8 +707,8 @@ void options_release(struct options *options)
 {
 	char **texts[] = { &options->program, &options->source, &options->mountpoint,
 		&options->path, &options->ref, &options->platform, &options->authfile,
-		&options->cert_dir, &options->proxy, &options->user_agent, &options->cache_dir,
-		&options->log };
+		&options->realm, &options->cert_dir, &options->proxy, &options->user_agent,
+		&options->cache_dir, &options->log };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(*texts[i]);

@@ -62,6 +62,7 @@ struct options {
 	enum manifest_flavour manifest;
 	enum whiteout_style whiteouts;
 	char *authfile;
+	char *realm;
 	bool no_creds;
 	char *cert_dir;
 	bool tls_verify;

@@ -45,6 +45,7 @@ struct auth {
 	struct http *http;
 	struct observer *observer;
 	char *host;
+	char *permitted_realm; /* or NULL */
 	struct credentials credentials;
 	char identity[2 * IDENTITY_BYTES + 1];
 
@@ -53,7 +54,9 @@ struct auth {
 	/* Under lock. */
 	bool is_https;
 	enum auth_scheme scheme;
-	char *realm, *service;
+	struct realm realm;
+	char *service;
+	char *refused_realm; /* the last one, so that it is told once */
 	char *refresh_token; /* secret; newer than the file's identity token, or NULL */
 	const struct credential *refresh_of; /* whose it is */
 	struct token *tokens;
@@ -112,7 +115,8 @@ static int set_up(struct auth *auth, const struct auth_config *config, struct er
 
 	auth->is_https = config->is_https;
 	auth->host = strdup(config->host);
-	if (!auth->host)
+	auth->permitted_realm = config->realm ? strdup(config->realm) : NULL;
+	if (!auth->host || (config->realm && !auth->permitted_realm))
 		return error_set(err, ENOMEM, "out of memory");
 	rc = credentials_load(&auth->credentials, config, auth->observer, err);
 	return rc ? rc : make_identity(auth, err);
@@ -156,9 +160,11 @@ void auth_free(struct auth *auth)
 	}
 	credentials_release(&auth->credentials);
 	secret_free(auth->refresh_token);
-	free(auth->realm);
+	realm_release(&auth->realm);
+	free(auth->refused_realm);
 	free(auth->service);
 	free(auth->host);
+	free(auth->permitted_realm);
 	(void)pthread_cond_destroy(&auth->changed);
 	(void)pthread_mutex_destroy(&auth->lock);
 	free(auth);
@@ -183,9 +189,35 @@ bool auth_has_credentials(struct auth *auth, const char *repository)
 	return credentials_find(&auth->credentials, auth->host, repository);
 }
 
-const char *auth_searched(const struct auth *auth)
+/* Under lock. */
+static bool is_withholding(const struct auth *auth)
 {
-	return auth->credentials.searched.data ? auth->credentials.searched.data : "";
+	return auth->scheme == SCHEME_BEARER && !auth->realm.is_trusted && auth->credentials.count;
+}
+
+/* "host" or, with a port of its own, "host:port": as the option has it. */
+static void append_realm_host(struct buf *ret, const struct realm *realm)
+{
+	char text[256];
+	const char *host = strstr(http_url_for_log(realm->url, text, sizeof text), "://") + 3;
+
+	(void)buf_printf(ret, "%.*s", (int)strcspn(host, "/"), host); /* only words */
+}
+
+void auth_describe(struct auth *auth, struct buf *ret)
+{
+	const char *searched = auth->credentials.searched.data;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	if (is_withholding(auth)) { /* only words: here and below, failures do not matter */
+		(void)buf_append_text(ret, "not given to token server ");
+		append_realm_host(ret, &auth->realm);
+		(void)buf_append_text(ret, " of another site (option realm=");
+		append_realm_host(ret, &auth->realm);
+		(void)buf_append_text(ret, " permits it); looked for in ");
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	(void)buf_append_text(ret, searched ? searched : "");
 }
 
 const char *auth_identity(const struct auth *auth)
@@ -324,14 +356,15 @@ static char *join_scopes(const char *ours, const char *theirs)
 
 /* What a fetch needs, copied so that it can go on without the lock. */
 struct errand {
-	char *realm, *service, *scopes;
+	struct realm realm;
+	char *service, *scopes;
 	char *identity_token; /* secret */
 	const struct credential *credential;
 };
 
 static void errand_release(struct errand *errand)
 {
-	free(errand->realm);
+	realm_release(&errand->realm);
 	free(errand->service);
 	free(errand->scopes);
 	secret_free(errand->identity_token);
@@ -340,18 +373,21 @@ static void errand_release(struct errand *errand)
 static int errand_init(struct errand *errand, struct auth *auth, const char *repository,
 	const char *scope, const char *more_scopes)
 {
-	const struct credential *credential =
-		credentials_find(&auth->credentials, auth->host, repository);
-	const char *identity = credential ? credential->identity_token : NULL;
+	const struct credential *credential = NULL;
+	const char *identity;
 
+	if (auth->realm.is_trusted)
+		credential = credentials_find(&auth->credentials, auth->host, repository);
+	identity = credential ? credential->identity_token : NULL;
 	if (identity && auth->refresh_of == credential)
 		identity = auth->refresh_token;
-	*errand = (struct errand){ .realm = strdup(auth->realm),
+	*errand = (struct errand){ .realm = auth->realm,
 		.service = auth->service ? strdup(auth->service) : NULL,
 		.scopes = join_scopes(scope, more_scopes),
 		.identity_token = identity ? strdup(identity) : NULL,
 		.credential = credential };
-	if (errand->realm && errand->scopes && !errand->service == !auth->service &&
+	errand->realm.url = strdup(auth->realm.url);
+	if (errand->realm.url && errand->scopes && !errand->service == !auth->service &&
 		!errand->identity_token == !identity)
 		return 0;
 	errand_release(errand);
@@ -388,7 +424,7 @@ static int fetch(struct auth *auth, struct token *token, const char *repository,
 	token->is_fetching = true;
 	(void)pthread_mutex_unlock(&auth->lock);
 
-	struct token_request request = { .realm = errand.realm,
+	struct token_request request = { .realm = &errand.realm,
 		.service = errand.service,
 		.scopes = errand.scopes,
 		.credential = errand.credential,
@@ -505,28 +541,63 @@ static int answer_basic(
 }
 
 /* Under lock. */
-static int learn_realm(struct auth *auth, const struct challenge *challenge, struct error *err)
+static void tell_refusal(struct auth *auth, const char *realm, const struct error *why)
 {
-	CLEANUP(freep) char *realm = NULL;
-	CLEANUP(freep) char *service = challenge->service ? strdup(challenge->service) : NULL;
+	if (auth->refused_realm && !strcmp(auth->refused_realm, realm))
+		return;
+	free(auth->refused_realm);
+	auth->refused_realm = strdup(realm); /* without memory it is told again */
+	observer_log(auth->observer, LOG_LEVEL_WARNING, "auth: %s: %s", auth->host, why->text);
+}
+
+/* Under lock. */
+static void tell_realm(struct auth *auth)
+{
 	char text[256];
+	struct buf host;
+
+	(void)http_url_for_log(auth->realm.url, text, sizeof text);
+	if (!is_withholding(auth)) {
+		observer_log(auth->observer, LOG_LEVEL_INFO, "auth: tokens for %s come from %s",
+			auth->host, text);
+		return;
+	}
+	buf_init(&host, sizeof text);
+	append_realm_host(&host, &auth->realm);
+	observer_log(auth->observer, LOG_LEVEL_WARNING,
+		"auth: tokens for %s come from %s, another site, which is asked without "
+		"credentials (option realm=%s permits them)",
+		auth->host, text, host.data ? host.data : "");
+	buf_release(&host);
+}
+
+/* Under lock. */
+static int learn_realm(struct auth *auth, const struct challenge *challenge,
+	const struct http_response *answer, struct error *err)
+{
+	const struct realm_rules rules = { auth->host, auth->permitted_realm, auth->is_https };
+	CLEANUP(freep) char *service = challenge->service ? strdup(challenge->service) : NULL;
+	CLEANUP(realm_release) struct realm realm = { .url = NULL };
+	struct error why;
+	bool is_news;
 	int rc;
 
-	rc = realm_check(challenge->realm, auth->host, auth->is_https, err);
-	if (!rc)
-		rc = http_url_join(&realm, NULL, challenge->realm, err);
-	if (rc)
-		return rc;
 	if (!service != !challenge->service)
 		return error_set(err, ENOMEM, "out of memory");
-	if (!auth->realm || strcmp(auth->realm, realm))
-		observer_log(auth->observer, LOG_LEVEL_INFO, "auth: tokens for %s come from %s",
-			auth->host, http_url_for_log(realm, text, sizeof text));
-	free(auth->realm);
+	rc = realm_init(&realm, challenge->realm, &rules, answer, &why);
+	if (rc == -EACCES)
+		tell_refusal(auth, challenge->realm, &why);
+	if (rc)
+		return error_set(err, -rc, "%s", why.text);
+	is_news = !auth->realm.url || strcmp(auth->realm.url, realm.url) != 0;
+	realm_release(&auth->realm);
 	free(auth->service);
-	auth->realm = TAKE(realm);
+	auth->realm = realm;
+	realm.url = NULL;
 	auth->service = TAKE(service);
 	auth->scheme = SCHEME_BEARER;
+	if (is_news)
+		tell_realm(auth);
 	return 0;
 }
 
@@ -538,14 +609,14 @@ static const char *token_of_line(const char *line)
 }
 
 static int answer_bearer(struct auth *auth, const char *repository, const char *scope,
-	const char *used, const struct challenge *challenge, struct cancel *cancel,
-	struct error *err)
+	const char *used, const struct challenge *challenge, const struct http_response *answer,
+	struct cancel *cancel, struct error *err)
 {
 	struct token *token;
 	int rc;
 
 	(void)pthread_mutex_lock(&auth->lock);
-	rc = learn_realm(auth, challenge, err);
+	rc = learn_realm(auth, challenge, answer, err);
 	if (!rc) {
 		token = token_get(auth, scope);
 		if (!token) {
@@ -561,8 +632,9 @@ static int answer_bearer(struct auth *auth, const char *repository, const char *
 }
 
 int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
-	char *const *challenges, struct cancel *cancel, struct error *err)
+	const struct http_response *answer, struct cancel *cancel, struct error *err)
 {
+	char *const *challenges = answer->challenges;
 	struct challenge_list list = { .count = 0 };
 	const struct challenge *best;
 	int rc = 0;
@@ -577,7 +649,7 @@ int auth_challenge(struct auth *auth, const char *repository, const char *scope,
 	else if (best->scheme == SCHEME_BASIC)
 		rc = answer_basic(auth, repository, used, err);
 	else
-		rc = answer_bearer(auth, repository, scope, used, best, cancel, err);
+		rc = answer_bearer(auth, repository, scope, used, best, answer, cancel, err);
 	challenge_list_release(&list);
 	return rc;
 }

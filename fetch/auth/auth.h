@@ -5,6 +5,12 @@
  * One auth serves one registry host with one identity.  Secrets live in
  * memory only, are wiped when freed, and never appear in messages.
  *
+ * Tokens are fetched where the registry's challenge says (its realm), within these limits.  Https,
+ * or http where the registry itself speaks http.  No further inside than the registry was found
+ * (fetch/http/http.h says how that is checked).  Credentials go there only when the realm's host is
+ * the registry's or one of its site (libpsl), or the one that config->realm names; others are asked
+ * without.
+ *
  * Credentials: authfile, else $REGISTRY_AUTH_FILE, else the first match over
  * $XDG_RUNTIME_DIR/containers/auth.json (root: /run/containers/UID/auth.json),
  * $XDG_CONFIG_HOME/containers/auth.json, $DOCKER_CONFIG/config.json or
@@ -33,6 +39,7 @@ struct auth_config {
 	const char *host;     /* as in SOURCE, with port */
 	bool is_https;        /* of the registry: what a realm may be */
 	const char *authfile; /* or NULL: the usual places */
+	const char *realm; /* or NULL: host[:port] of a token server to be trusted wherever it is */
 	bool no_credentials;
 };
 
@@ -50,8 +57,9 @@ void auth_use_basic(struct auth *auth);
 /* Are there credentials for this repository (NULL: for the registry)? */
 bool auth_has_credentials(struct auth *auth, const char *repository);
 
-/* Where credentials were looked for and whether some were found, for a hint. */
-const char *auth_searched(const struct auth *auth);
+/* For whoever was refused: where credentials were looked for, whether some were found, and to whom
+ * they were not given.  Appended; a failure is the buf's status. */
+void auth_describe(struct auth *auth, struct buf *ret);
 
 /* A stable text that tells identities apart without giving them away: for the cache. */
 const char *auth_identity(const struct auth *auth);
@@ -62,12 +70,10 @@ const char *auth_identity(const struct auth *auth);
 int auth_header(struct auth *auth, const char *repository, const char *scope, char **ret,
 	struct cancel *cancel, struct error *err);
 
-/* The registry said 401 with these challenges to a request sent with used (an auth_header()
+/* The registry itself gave this answer, a 401, to a request sent with used (an auth_header()
  * result): learns the scheme, fetches a token for scope if need be.  0: try
- * again with auth_header(); -EACCES: that identity has no more to offer.  Realms are
- * checked: https, or http where the registry itself is http; loopback and private
- * addresses only when the registry is on one. */
+ * again with auth_header(); -EACCES: that identity has no more to offer. */
 int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
-	char *const *challenges, struct cancel *cancel, struct error *err);
+	const struct http_response *answer, struct cancel *cancel, struct error *err);
 
 #endif

@@ -65,9 +65,30 @@ char *credential_basic(const struct credential *credential);
 void secret_free(char *secret);
 void secret_freep(char **secret);
 
+/* realm.c: where tokens come from. */
+struct realm {
+	char *url;
+	bool is_trusted;     /* with credentials */
+	bool is_registry;    /* the origin that named it: client certificates are for that alone */
+	bool is_permitted;   /* by the user: wherever it is */
+	enum http_zone zone; /* of who named it */
+};
+
+struct realm_rules {
+	const char *host;      /* the registry's */
+	const char *permitted; /* or NULL */
+	bool is_https;
+};
+
+/* -EACCES: no token is asked for there. */
+int realm_init(struct realm *ret, const char *text, const struct realm_rules *rules,
+	const struct http_response *named_by, struct error *err);
+void realm_release(struct realm *realm);
+
 /* token.c */
 struct token_request {
-	const char *realm, *service;         /* service may be NULL */
+	const struct realm *realm;
+	const char *service;                 /* or NULL */
 	const char *scopes;                  /* blank-separated, may be "" */
 	const struct credential *credential; /* or NULL: anonymous */
 	const char *identity_token;          /* or NULL */
@@ -82,7 +103,5 @@ struct token_answer {
 int token_fetch(struct token_answer *ret, struct http *http, const struct token_request *request,
 	struct cancel *cancel, struct error *err);
 int token_answer_parse(struct token_answer *ret, const char *text, size_t len, struct error *err);
-/* May tokens be asked for there? -EACCES. */
-int realm_check(const char *realm, const char *host, bool is_https, struct error *err);
 
 #endif

@@ -3,9 +3,6 @@
  * Asking a token server (distribution docs/spec/auth/token.md, oauth.md): a GET
  * with Basic credentials or none, or, for an identity token, a POST of the
  * refresh grant, with GET to fall back on.
- *
- * A realm is an address that the registry chose and we connect to, perhaps
- * with a password: see realm_check() and reliability's rows on it.
  */
 #include "fetch/auth/internal.h"
 
@@ -23,26 +20,6 @@
 enum { URL_MAX = 16 << 10 };
 
 #define CLIENT_ID "imgfs"
-
-int realm_check(const char *realm, const char *host, bool is_https, struct error *err)
-{
-	CLEANUP(freep) char *url = NULL;
-	char text[256];
-	int rc;
-
-	(void)http_url_for_log(realm, text, sizeof text);
-	rc = http_url_join(&url, NULL, realm, err);
-	if (rc == -ENOMEM)
-		return rc;
-	if (rc)
-		return error_set(err, EACCES, "refused token realm '%s': not an http(s) URL", text);
-	if (is_https && !http_url_is_https(url))
-		return error_set(err, EACCES, "refused token realm '%s': not https", text);
-	if (http_url_is_internal(url) && !http_host_is_internal(host))
-		return error_set(
-			err, EACCES, "refused token realm '%s': an internal address", text);
-	return 0;
-}
 
 /* RFC 3986 2.3: all but the unreserved. */
 static void add_encoded(struct buf *buf, const char *text)
@@ -68,11 +45,11 @@ static void add_parameter(
 /* The realm may have a query of its own. */
 static void make_url(struct buf *url, const struct token_request *request)
 {
-	const char *separator = strchr(request->realm, '?') ? "&" : "?";
+	const char *separator = strchr(request->realm->url, '?') ? "&" : "?";
 	CLEANUP(freep) char *scopes = strdup(request->scopes);
 	char *rest = NULL;
 
-	(void)buf_append_text(url, request->realm);
+	(void)buf_append_text(url, request->realm->url);
 	if (request->service) {
 		add_parameter(url, separator, "service", request->service);
 		separator = "&";
@@ -169,6 +146,14 @@ static int refused(long status, const char *realm, struct error *err)
 	}
 }
 
+static struct http_request request_to(const struct realm *realm, const char *url)
+{
+	return (struct http_request){ .url = url,
+		.is_elsewhere = !realm->is_registry,
+		.is_referred = !realm->is_permitted,
+		.referrer_zone = realm->zone };
+}
+
 /* Sends; *ret_status is 200, or the answer was something else and *ret is not set. */
 static int exchange(struct token_answer *ret, long *ret_status, struct http *http,
 	const struct http_request *request, struct cancel *cancel, struct error *err)
@@ -207,10 +192,10 @@ static int post(struct token_answer *ret, long *ret_status, struct http *http,
 	if (rc) {
 		(void)error_set(err, -rc, "token request too large");
 	} else {
-		struct http_request post = {
-			.method = HTTP_POST, .url = request->realm, .form = form.data
-		};
+		struct http_request post = request_to(request->realm, request->realm->url);
 
+		post.method = HTTP_POST;
+		post.form = form.data;
 		rc = exchange(ret, ret_status, http, &post, cancel, err);
 	}
 	if (form.data)
@@ -245,11 +230,11 @@ static int get(struct token_answer *ret, long *ret_status, struct http *http,
 	else if (request->credential && request->credential->user)
 		rc = basic_line(&line, request->credential, err);
 	if (!rc) {
-		struct http_request get = {
-			.url = url.data, .headers = &header, .header_count = line ? 1 : 0
-		};
+		struct http_request get = request_to(request->realm, url.data);
 
 		header.line = line;
+		get.headers = &header;
+		get.header_count = line ? 1 : 0;
 		rc = exchange(ret, ret_status, http, &get, cancel, err);
 	}
 	buf_release(&url);
@@ -271,5 +256,5 @@ int token_fetch(struct token_answer *ret, struct http *http, const struct token_
 		rc = get(ret, &status, http, request, cancel, err);
 	if (rc)
 		return rc;
-	return status == 200 ? 0 : refused(status, request->realm, err);
+	return status == 200 ? 0 : refused(status, request->realm->url, err);
 }

@@ -153,6 +153,7 @@ static bool fill_response(struct http_transfer *t)
 	t->head.links.count = t->head.challenges.count = 0;
 	t->head.docker_tokens.count = t->head.docker_endpoints.count = 0;
 	response->final_url = strdup(t->url);
+	response->zone = t->zone;
 	response->has_length = t->end != UINT64_MAX || t->method == HTTP_HEAD;
 	response->length = t->end - t->base;
 	if (t->end == UINT64_MAX) {

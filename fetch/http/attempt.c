@@ -9,7 +9,9 @@
  */
 #include "fetch/http/internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,24 +115,74 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
 	return taken;
 }
 
-/* Connected, handshake done: from here on silence counts. */
+/* Who was named by the user may be anywhere. */
+static bool is_bounded(const struct http_transfer *t)
+{
+	return t->is_referred || !attempt_is_own_origin(t);
+}
+
+/* libcurl does not tell whether it uses the proxy or goes round it ($NO_PROXY), but the port does.
+ * Where the origin has the same one, it is taken for the proxy. */
+static bool is_proxy(const struct http_transfer *t, unsigned port)
+{
+	return port && port == t->http->proxy_ports[http_url_is_https(t->origin)];
+}
+
+/* False: a peer in that zone is not to be spoken to. */
+static bool may_reach(struct http_transfer *t, enum http_zone zone)
+{
+	if (!is_bounded(t) || zone <= t->reach)
+		return true;
+	failure_set(t, EIO, PATIENCE_NONE, "%s an internal address",
+		t->hops ? "redirected to" : "its name is one of");
+	return false;
+}
+
+/* An address as libcurl writes it. */
+static enum http_zone zone_of_text(const char *text)
+{
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, text, &ipv4.sin_addr) == 1)
+		return address_zone((const struct sockaddr *)&ipv4);
+	if (inet_pton(AF_INET6, text, &ipv6.sin6_addr) == 1)
+		return address_zone((const struct sockaddr *)&ipv6);
+	return HTTP_ZONE_HOST;
+}
+
+/* Connected, handshake done: from here on silence counts.  Connections are used again, so the peer
+ * is checked here as well.  Who is found further inside than its name told may send us there. */
 static int on_connected(void *context, char *peer, char *local, int peer_port, int local_port)
 {
 	struct http_transfer *t = context;
 
-	(void)peer, (void)local, (void)peer_port, (void)local_port;
+	(void)local, (void)local_port;
+	t->failure = (struct failure){ 0 }; /* of other addresses that the name has */
+	if (t->http->unix_socket || is_proxy(t, (unsigned)peer_port)) {
+		t->zone = http_url_zone(t->url);
+	} else {
+		t->zone = zone_of_text(peer);
+		if (!may_reach(t, t->zone))
+			return CURL_PREREQFUNC_ABORT;
+		if (!is_bounded(t) && t->zone > t->reach)
+			t->reach = t->zone;
+	}
 	t->is_connected = true;
 	t->arrived_at = now_ms();
 	return CURL_PREREQFUNC_OK;
 }
 
-/* Names may resolve to anything: where a redirect leads is checked once more
- * when the address is known.  What a proxy connects to, it has to check itself. */
-static bool is_checked(const struct http_transfer *t)
+static unsigned port_of(const struct sockaddr *address)
 {
-	if (t->http->config.stays_outside)
-		return !t->http->proxy;
-	return !attempt_is_own_origin(t) && !t->may_go_inside;
+	switch (address->sa_family) {
+	case AF_INET:
+		return ntohs(((const struct sockaddr_in *)address)->sin_port);
+	case AF_INET6:
+		return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+	default:
+		return 0;
+	}
 }
 
 static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
@@ -138,11 +190,8 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
 	struct http_transfer *t = context;
 
 	(void)purpose;
-	if (is_checked(t) && address_is_internal(&address->addr)) {
-		failure_set(t, EIO, PATIENCE_NONE, "%s an internal address",
-			t->hops ? "redirected to" : "its name is one of");
+	if (!is_proxy(t, port_of(&address->addr)) && !may_reach(t, address_zone(&address->addr)))
 		return CURL_SOCKET_BAD;
-	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 

@@ -285,16 +285,34 @@ static int copy_text(char **ret, const char *text)
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* Whether there is one must be known where addresses are checked: libcurl does not tell. */
+/* What libcurl finds in the environment, in its order, and HTTP_PROXY, which set_proxy() adds. */
+static const char *proxy_of_environment(bool is_https)
+{
+	static const char *const names[2][4] = {
+		{ "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" },
+		{ "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" },
+	};
+	const char *proxy = NULL;
+
+	for (size_t i = 0; !proxy && i < ARRAY_SIZE(names[is_https]); i++)
+		proxy = from_environment(NULL, names[is_https][i]);
+	return proxy;
+}
+
+/* Who stays outside uses the one for https for everything. */
 static const char *find_proxy(const struct http_config *config)
 {
-	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy",
-		"ALL_PROXY" };
-	const char *proxy = config->proxy;
+	if (config->proxy || !config->stays_outside)
+		return config->proxy;
+	return proxy_of_environment(true);
+}
 
-	for (size_t i = 0; config->stays_outside && !proxy && i < ARRAY_SIZE(names); i++)
-		proxy = from_environment(NULL, names[i]);
-	return proxy;
+static void find_proxy_ports(struct http *http)
+{
+	for (size_t is_https = 0; is_https < ARRAY_SIZE(http->proxy_ports); is_https++)
+		http->proxy_ports[is_https] = proxy_port(http->proxy || http->config.stays_outside
+								 ? http->proxy
+								 : proxy_of_environment(is_https));
 }
 
 static int copy_config(struct http *http, const struct http_config *config)
@@ -310,6 +328,7 @@ static int copy_config(struct http *http, const struct http_config *config)
 		copy_text(&http->client_key, config->client_key) ||
 		copy_text(&http->unix_socket, config->unix_socket))
 		return -ENOMEM;
+	find_proxy_ports(http);
 	if (getenv("http_proxy"))
 		return 0;
 	return copy_text(&http->plain_proxy, from_environment(NULL, "HTTP_PROXY"));

@@ -11,10 +11,13 @@
  * the connection is paused.  A body that breaks off is continued by Range
  * from the last byte when the server allows it.
  *
- * Headers marked secret go only to the origin (scheme, host, port) of the
- * first URL.  Cookies are kept when asked for, each for the origin that set it, and
- * never sent or taken behind a redirect.  Nothing is decoded: Accept-Encoding is identity and a
- * Content-Encoding is refused (-EPROTO).
+ * Headers marked secret, and the client certificate, go only to the origin (scheme, host, port) of
+ * the first URL.  Where a peer chose the URL, by a redirect or in what is_referred says, it may
+ * lead no further inside than the peer itself was found: checked in the URL, at each address that
+ * its name turns out to have before a connection is made, and again before a connection is used.
+ * Behind a proxy only the URL is checked: what a name means the proxy alone knows.  Cookies are
+ * kept when asked for, each for the origin that set it, and never sent or taken behind a redirect.
+ * Nothing is decoded: Accept-Encoding is identity and a Content-Encoding is refused (-EPROTO).
  *
  * Thread-safe.  Errors: -EHOSTUNREACH (DNS, refused, no route), -ETIMEDOUT,
  * -EPROTO (TLS, malformed HTTP), -EPROTONOSUPPORT (no TLS handshake came about: perhaps the peer
@@ -43,6 +46,14 @@ enum {
 	HTTP_REDIRECTS_MAX = 5,
 	HTTP_ERROR_BODY_MAX = 64 << 10,
 	HTTP_RETRY_AFTER_MAX_MS = 30000,
+};
+
+/* Where an address belongs, each further inside than the one before. */
+enum http_zone {
+	HTTP_ZONE_PUBLIC,
+	HTTP_ZONE_PRIVATE, /* RFC 1918, 4193, 6598 */
+	HTTP_ZONE_LINK,    /* RFC 3927, 4291 2.5.6; multicast */
+	HTTP_ZONE_HOST,    /* this machine */
 };
 
 struct http_config {
@@ -90,6 +101,8 @@ struct http_request {
 	bool no_retries;              /* one attempt: the caller has another way to try */
 	bool no_secrets_on_redirects; /* not even within the origin */
 	bool is_elsewhere;            /* not the configured host: no client certificate */
+	bool is_referred;             /* the URL was chosen by a peer in referrer_zone */
+	enum http_zone referrer_zone;
 };
 
 /* What is known when the headers are complete. */
@@ -104,6 +117,8 @@ struct http_response {
 	char **docker_tokens, **docker_endpoints;
 	char *docker_standalone; /* X-Docker-Registry-Standalone, or NULL */
 	char *final_url;         /* after redirects */
+	/* Of the peer's address; where a proxy stands between: as far as the URL tells. */
+	enum http_zone zone;
 	bool has_length;
 	uint64_t length;      /* of this body */
 	uint64_t range_start; /* 206: from Content-Range, as it was asked for; else 0 */
@@ -134,6 +149,11 @@ char *http_url_for_log(const char *url, char *text, size_t len);
 /* The absolute form of an http(s) URL, relative to base (NULL: it must be absolute), without
  * userinfo and fragment.  *ret is the caller's.  -EPROTO. */
 int http_url_join(char **ret, const char *base, const char *url, struct error *err);
+/* Is its host the one that host ("host", "host:port") names, or does it belong to the same owner:
+ * are both names below one that can be registered, or this machine? */
+bool http_url_is_of_site(const char *url, const char *host);
+/* Does host name its host, and its port if it names one? */
+bool http_url_is_at(const char *url, const char *host);
 /* Do both have one scheme, host and port? */
 bool http_url_same_origin(const char *a, const char *b);
 bool http_url_is_https(const char *url);
@@ -141,6 +161,7 @@ bool http_url_is_https(const char *url);
  * "host" or "host:port". */
 bool http_host_is_internal(const char *host);
 bool http_host_is_loopback(const char *host);
-bool http_url_is_internal(const char *url);
+/* As the URL has it: a name other than of this machine is public.  No URL: HTTP_ZONE_HOST. */
+enum http_zone http_url_zone(const char *url);
 
 #endif

@@ -68,10 +68,15 @@ bool retry_after_parse(uint64_t *ret_ms, const char *text, const char *date);
 /* url.c */
 /* "scheme://host:port", lower case, port always given; the caller's. */
 int url_origin(char **ret, const char *url, struct error *err);
+/* The host as libcurl reads it: brackets and a last dot off, odd IPv4 spellings made plain.
+ * -EPROTO. */
+int url_host(char text[static 256], const char *url);
 /* Replaces what does not print by '?'. */
 void make_printable(char *text);
 struct sockaddr;
-bool address_is_internal(const struct sockaddr *address);
+enum http_zone address_zone(const struct sockaddr *address);
+/* The port of a proxy's URL as libcurl reads it; 0: there is none. */
+unsigned proxy_port(const char *url);
 
 /* cookies.c: what servers asked to be told again; the http thread's own. */
 struct cookie {
@@ -131,7 +136,8 @@ struct http_transfer {
 	struct curl_slist *headers, *foreign_headers; /* all of them; without the secret ones */
 	char *form;
 	uint64_t range_offset, range_len;
-	bool may_resume, no_redirects, no_retries, no_secrets_on_redirects, is_elsewhere;
+	bool may_resume, no_redirects, no_retries, no_secrets_on_redirects, is_elsewhere,
+		is_referred;
 	bool is_whole; /* the head is held back until the body is here, or fills the ring */
 	struct cancel *cancel;
 
@@ -155,7 +161,10 @@ struct http_transfer {
 	char message[CURL_ERROR_SIZE];
 	char *url, *origin; /* of this hop */
 	unsigned hops;
-	bool may_go_inside;    /* redirects may lead to internal addresses */
+	/* How far inside a peer may send us: of who was asked first, by its URL, or, once it has
+	 * been reached, by its address. */
+	enum http_zone reach;
+	enum http_zone zone;   /* of the peer at hand */
 	bool is_range_refused; /* Range gave nonsense once: never again */
 	bool has_asked_again;  /* a refused redirect target was started over */
 	unsigned failures;     /* since the last real progress */
@@ -185,7 +194,8 @@ struct http {
 	/* Never changed. */
 	struct http_config config;
 	char *proxy, *user_agent, *ca_file, *ca_path, *client_cert, *client_key;
-	char *plain_proxy; /* $HTTP_PROXY, which libcurl does not look at */
+	char *plain_proxy;       /* $HTTP_PROXY, which libcurl does not look at */
+	unsigned proxy_ports[2]; /* for http and https URLs; 0: no proxy */
 	char *unix_socket;
 	struct observer *observer;
 	CURLM *multi;

@@ -197,7 +197,7 @@ static int check_redirect(const struct http_transfer *t, const char *url, struct
 	(void)http_url_for_log(url, text, sizeof text);
 	if (http_url_is_https(t->url) && !http_url_is_https(url))
 		return error_set(err, EIO, "refused to be redirected from https to '%s'", text);
-	if (!t->may_go_inside && http_url_is_internal(url))
+	if (http_url_zone(url) > t->reach)
 		return error_set(
 			err, EIO, "refused to be redirected to internal address '%s'", text);
 	return 0;
@@ -269,23 +269,8 @@ static void delivered(struct http_transfer *t, CURLcode code)
 	transfer_fail(t);
 }
 
-/* Who is reached at an internal address may send us to others. */
-static void note_peer(struct http_transfer *t)
-{
-	const char *ip = NULL;
-	char host[64];
-
-	if (t->http->config.stays_outside || !attempt_is_own_origin(t) ||
-		curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &ip) || !ip || !*ip)
-		return;
-	(void)snprintf(host, sizeof host, strchr(ip, ':') ? "[%s]" : "%s", ip);
-	if (http_host_is_internal(host))
-		t->may_go_inside = true;
-}
-
 void attempt_done(struct http_transfer *t, CURLcode code)
 {
-	note_peer(t);
 	switch (t->plan) {
 	case PLAN_REDIRECT:
 		redirect(t);

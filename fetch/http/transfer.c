@@ -106,9 +106,9 @@ static int set_headers(struct http_transfer *t, const struct http_request *reque
 	return 0;
 }
 
-static int set_url(struct http_transfer *t, const char *url, struct error *err)
+static int set_url(struct http_transfer *t, const struct http_request *request, struct error *err)
 {
-	int rc = http_url_join(&t->first_url, NULL, url, err);
+	int rc = http_url_join(&t->first_url, NULL, request->url, err);
 
 	if (!rc)
 		rc = url_origin(&t->first_origin, t->first_url, err);
@@ -118,16 +118,20 @@ static int set_url(struct http_transfer *t, const char *url, struct error *err)
 	t->origin = strdup(t->first_origin);
 	if (!t->url || !t->origin)
 		return error_set(err, ENOMEM, "out of memory");
-	t->may_go_inside = http_url_is_internal(t->first_url);
-	if (t->may_go_inside && t->http->config.stays_outside)
+	t->is_referred = request->is_referred || t->http->config.stays_outside;
+	t->reach = http_url_zone(t->first_url);
+	if (!t->is_referred)
+		return 0;
+	if (t->reach > request->referrer_zone)
 		return error_set(err, EIO, "an internal address");
+	t->reach = request->referrer_zone;
 	return 0;
 }
 
 static int set_request(
 	struct http_transfer *t, const struct http_request *request, struct error *err)
 {
-	int rc = set_url(t, request->url, err);
+	int rc = set_url(t, request, err);
 
 	if (rc)
 		return rc;

@@ -141,31 +141,47 @@ bool http_url_same_origin(const char *a, const char *b)
 	       !strcmp(origin_a, origin_b);
 }
 
+unsigned proxy_port(const char *url)
+{
+	CLEANUP(url_handlep) CURLU *handle = curl_url();
+	CLEANUP(curl_textp) char *port = NULL;
+
+	if (!url || !*url)
+		return 0;
+	if (!handle || curl_url_set(handle, CURLUPART_URL, url,
+			       CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME))
+		return 0;
+	if (!curl_url_get(handle, CURLUPART_PORT, &port, 0))
+		return (unsigned)strtoul(port, NULL, 10);
+	return http_url_is_https(url) ? 443 : 1080; /* CURLOPT_PROXY(3) */
+}
+
 bool http_url_is_https(const char *url)
 {
 	return !strncasecmp(url, "https://", 8);
 }
 
-/* This network, private, shared, loopback, link-local, multicast and above. */
+/* RFC 6890: this network, private, shared, loopback, link-local, multicast and above. */
 static const struct {
 	uint32_t prefix, mask;
+	enum http_zone zone;
 } internal_networks[] = {
-	{ 0x00000000, 0xff000000 }, /* 0.0.0.0/8 */
-	{ 0x0a000000, 0xff000000 }, /* 10.0.0.0/8 */
-	{ 0x64400000, 0xffc00000 }, /* 100.64.0.0/10 */
-	{ 0x7f000000, 0xff000000 }, /* 127.0.0.0/8 */
-	{ 0xa9fe0000, 0xffff0000 }, /* 169.254.0.0/16 */
-	{ 0xac100000, 0xfff00000 }, /* 172.16.0.0/12 */
-	{ 0xc0a80000, 0xffff0000 }, /* 192.168.0.0/16 */
-	{ 0xe0000000, 0xe0000000 }, /* 224.0.0.0/3 */
+	{ 0x00000000, 0xff000000, HTTP_ZONE_HOST },    /* 0.0.0.0/8 */
+	{ 0x0a000000, 0xff000000, HTTP_ZONE_PRIVATE }, /* 10.0.0.0/8 */
+	{ 0x64400000, 0xffc00000, HTTP_ZONE_PRIVATE }, /* 100.64.0.0/10 */
+	{ 0x7f000000, 0xff000000, HTTP_ZONE_HOST },    /* 127.0.0.0/8 */
+	{ 0xa9fe0000, 0xffff0000, HTTP_ZONE_LINK },    /* 169.254.0.0/16 */
+	{ 0xac100000, 0xfff00000, HTTP_ZONE_PRIVATE }, /* 172.16.0.0/12 */
+	{ 0xc0a80000, 0xffff0000, HTTP_ZONE_PRIVATE }, /* 192.168.0.0/16 */
+	{ 0xe0000000, 0xe0000000, HTTP_ZONE_LINK },    /* 224.0.0.0/3 */
 };
 
-static bool ipv4_is_internal(uint32_t address)
+static enum http_zone ipv4_zone(uint32_t address)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(internal_networks); i++)
 		if ((address & internal_networks[i].mask) == internal_networks[i].prefix)
-			return true;
-	return false;
+			return internal_networks[i].zone;
+	return HTTP_ZONE_PUBLIC;
 }
 
 /* IPv4 inside IPv6: mapped (::ffff:a.b.c.d), compatible (::a.b.c.d), NAT64 (64:ff9b::a.b.c.d). */
@@ -185,32 +201,32 @@ static uint32_t embedded_ipv4(const struct in6_addr *address)
 	return ntohl(value);
 }
 
-static bool ipv6_is_internal(const struct in6_addr *address)
+static enum http_zone ipv6_zone(const struct in6_addr *address)
 {
 	if (IN6_IS_ADDR_UNSPECIFIED(address) || IN6_IS_ADDR_LOOPBACK(address))
-		return true;
+		return HTTP_ZONE_HOST;
 	if (embeds_ipv4(address))
-		return ipv4_is_internal(embedded_ipv4(address));
-	return IN6_IS_ADDR_LINKLOCAL(address) || IN6_IS_ADDR_SITELOCAL(address) ||
-	       IN6_IS_ADDR_MULTICAST(address) ||
-	       (address->s6_addr[0] & 0xfe) == 0xfc; /* fc00::/7 */
+		return ipv4_zone(embedded_ipv4(address));
+	if (IN6_IS_ADDR_LINKLOCAL(address) || IN6_IS_ADDR_MULTICAST(address))
+		return HTTP_ZONE_LINK;
+	if (IN6_IS_ADDR_SITELOCAL(address) || (address->s6_addr[0] & 0xfe) == 0xfc) /* fc00::/7 */
+		return HTTP_ZONE_PRIVATE;
+	return HTTP_ZONE_PUBLIC;
 }
 
-bool address_is_internal(const struct sockaddr *address)
+enum http_zone address_zone(const struct sockaddr *address)
 {
 	switch (address->sa_family) {
 	case AF_INET:
-		return ipv4_is_internal(
-			ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr));
+		return ipv4_zone(ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr));
 	case AF_INET6:
-		return ipv6_is_internal(&((const struct sockaddr_in6 *)address)->sin6_addr);
+		return ipv6_zone(&((const struct sockaddr_in6 *)address)->sin6_addr);
 	default:
-		return true; /* no other family leads to the internet */
+		return HTTP_ZONE_HOST; /* no other family leads to the internet */
 	}
 }
 
-/* The host as libcurl reads it: lower case, brackets off, odd IPv4 spellings made plain. */
-static int host_of_url(char text[static 256], const char *url)
+int url_host(char text[static 256], const char *url)
 {
 	CLEANUP(url_handlep) CURLU *handle = new_handle(NULL);
 	CLEANUP(curl_textp) char *host = NULL;
@@ -239,19 +255,19 @@ static bool is_localhost(const char *host)
 	       (len > 10 && !strcasecmp(host + len - 10, ".localhost")); /* RFC 6761 6.3 */
 }
 
-bool http_url_is_internal(const char *url)
+enum http_zone http_url_zone(const char *url)
 {
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
 	char host[256];
 
-	if (host_of_url(host, url))
-		return true; /* who cannot be read is not trusted */
+	if (url_host(host, url))
+		return HTTP_ZONE_HOST; /* who cannot be read is not trusted */
 	if (is_localhost(host))
-		return true;
+		return HTTP_ZONE_HOST;
 	if (inet_pton(AF_INET, host, &ipv4) == 1)
-		return ipv4_is_internal(ntohl(ipv4.s_addr));
-	return inet_pton(AF_INET6, host, &ipv6) == 1 && ipv6_is_internal(&ipv6);
+		return ipv4_zone(ntohl(ipv4.s_addr));
+	return inet_pton(AF_INET6, host, &ipv6) == 1 ? ipv6_zone(&ipv6) : HTTP_ZONE_PUBLIC;
 }
 
 static int url_of_host(char text[static 512], const char *host)
@@ -263,7 +279,7 @@ bool http_host_is_internal(const char *host)
 {
 	char url[512];
 
-	return url_of_host(url, host) || http_url_is_internal(url);
+	return url_of_host(url, host) || http_url_zone(url) != HTTP_ZONE_PUBLIC;
 }
 
 bool http_host_is_loopback(const char *host)
@@ -272,7 +288,7 @@ bool http_host_is_loopback(const char *host)
 	struct in6_addr ipv6;
 	char url[512], name[256];
 
-	if (url_of_host(url, host) || host_of_url(name, url))
+	if (url_of_host(url, host) || url_host(name, url))
 		return false;
 	if (is_localhost(name))
 		return true;

@@ -18,6 +18,7 @@
 struct registry_config {
 	const char *host;     /* "docker.io" means registry-1.docker.io */
 	const char *authfile; /* or NULL */
+	const char *realm;    /* see struct auth_config */
 	bool no_credentials;
 	const char *cert_dir;    /* or NULL: certs.d of the usual places */
 	struct http_config http; /* verify_tls false: any certificate, and http is tried too */

@@ -22,7 +22,10 @@
 #include "model/cleanup.h"
 #include "model/json.h"
 
-enum { DETAIL_MAX = 160 }; /* bytes shown of what a server says about an error */
+enum {
+	DETAIL_MAX = 160, /* bytes shown of what a server says about an error */
+	HINT_MAX = 4096,
+};
 
 static const char *known_scheme(struct registry *registry)
 {
@@ -34,27 +37,51 @@ static const char *known_scheme(struct registry *registry)
 	return scheme;
 }
 
-static void remember_scheme(struct registry *registry, const char *scheme)
+static char *make_url(const char *scheme, const char *host, const char *path)
 {
+	char *url = NULL;
+
+	return asprintf(&url, "%s://%s%s", scheme, host, path) < 0 ? NULL : url;
+}
+
+/* Somebody else, to whom the first request was redirected, proves nothing of where it is. */
+static enum http_zone zone_of(
+	struct registry *registry, const char *scheme, const struct http_response *response)
+{
+	CLEANUP(freep) char *url = make_url(scheme, registry->host, "/");
+
+	return url && http_url_same_origin(url, response->final_url) ? response->zone
+								     : HTTP_ZONE_PUBLIC;
+}
+
+static enum http_zone known_zone(struct registry *registry)
+{
+	enum http_zone zone;
+
+	(void)pthread_mutex_lock(&registry->lock);
+	zone = registry->zone;
+	(void)pthread_mutex_unlock(&registry->lock);
+	return zone;
+}
+
+static void remember_scheme(
+	struct registry *registry, const char *scheme, const struct http_response *response)
+{
+	enum http_zone zone = zone_of(registry, scheme, response);
 	bool is_news;
 
 	(void)pthread_mutex_lock(&registry->lock);
 	is_news = !registry->scheme;
-	if (is_news)
+	if (is_news) {
 		registry->scheme = scheme;
+		registry->zone = zone;
+	}
 	(void)pthread_mutex_unlock(&registry->lock);
 	if (!is_news || strcmp(scheme, "http"))
 		return;
 	auth_allow_http(registry->auth);
 	observer_log(
 		registry->observer, LOG_LEVEL_INFO, "%s speaks http, not https", registry->host);
-}
-
-static char *make_url(const char *scheme, const char *host, const char *path)
-{
-	char *url = NULL;
-
-	return asprintf(&url, "%s://%s%s", scheme, host, path) < 0 ? NULL : url;
 }
 
 char *registry_url(struct registry *registry, const char *path)
@@ -76,6 +103,7 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 {
 	const struct call *call = attempt->call;
 	const char *host = call->host ? call->host : registry->host;
+	bool is_elsewhere = strcmp(host, registry->host) != 0;
 	CLEANUP(freep) char *url = make_url(scheme, host, call->path);
 	CLEANUP(freep) char *accept = NULL;
 	struct http_header headers[3] = { { attempt->authorization, true } };
@@ -99,7 +127,9 @@ static int send_by(struct registry *registry, const struct attempt *attempt, con
 		.no_redirects = call->no_redirects,
 		.no_retries = no_retries || call->no_retries,
 		.no_secrets_on_redirects = call->no_secrets_on_redirects,
-		.is_elsewhere = strcmp(host, registry->host) != 0 };
+		.is_elsewhere = is_elsewhere,
+		.is_referred = is_elsewhere,
+		.referrer_zone = known_zone(registry) };
 	if (!attempt->body)
 		return http_open(ret, registry->http, &request, attempt->cancel, err);
 	buf_clear(attempt->body);
@@ -120,14 +150,14 @@ static int find_scheme(struct registry *registry, const struct attempt *attempt,
 
 	rc = send_by(registry, attempt, "https", registry->may_try_http, ret, err);
 	if (!rc) {
-		remember_scheme(registry, "https");
+		remember_scheme(registry, "https", http_response(*ret));
 		return 0;
 	}
 	if (!registry->may_try_http || !is_reason_for_http(rc))
 		return rc;
 	http_rc = send_by(registry, attempt, "http", false, ret, &http_err);
 	if (!http_rc) {
-		remember_scheme(registry, "http");
+		remember_scheme(registry, "http", http_response(*ret));
 		return 0;
 	}
 	if (http_rc == -EINTR || http_rc == -EFBIG || rc == -EPROTONOSUPPORT) {
@@ -182,12 +212,14 @@ static bool is_own_challenge(struct registry *registry, struct http_transfer *tr
 
 static int denied(struct registry *registry, const struct call *call, int rc, struct error *err)
 {
+	CLEANUP(buf_release) struct buf hint = { .max = HINT_MAX };
 	struct error why = *err;
 
 	if (rc != -EACCES)
 		return error_prefix(err, rc, "%s", registry->name);
+	auth_describe(registry->auth, &hint);
 	return error_set(err, EACCES, "%s: %s: %s; credentials: %s", registry->name, call->subject,
-		why.text, auth_searched(registry->auth));
+		why.text, hint.data ? hint.data : "");
 }
 
 void registry_drain(struct http_transfer *transfer)
@@ -223,8 +255,8 @@ static int try_call(struct registry *registry, const struct call *call, const ch
 		return 0;
 	}
 	registry_drain(transfer);
-	rc = auth_challenge(registry->auth, call->repository, scope, line,
-		http_response(transfer)->challenges, attempt->cancel, err);
+	rc = auth_challenge(registry->auth, call->repository, scope, line, http_response(transfer),
+		attempt->cancel, err);
 	http_close(transfer);
 	if (rc)
 		return denied(registry, call, rc, err);
@@ -320,6 +352,7 @@ int registry_refused(struct registry *registry, const struct call *call,
 	long status = http_response(transfer)->status;
 	int code = status >= 500 ? EIO : EPROTO;
 	const char *text = status >= 500 ? "the server failed" : "an answer that makes no sense";
+	CLEANUP(buf_release) struct buf hint = { .max = HINT_MAX };
 	struct buf detail, read;
 
 	for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
@@ -336,9 +369,12 @@ int registry_refused(struct registry *registry, const struct call *call,
 	}
 	if (body->data)
 		describe(&detail, body->data, body->len);
-	(void)error_set(err, code, "%s: %s: %s (%ld%s)%s%s", registry->name, call->subject, text,
-		status, detail.data ? detail.data : "", code == EACCES ? "; credentials: " : "",
-		code == EACCES ? auth_searched(registry->auth) : "");
+	if (code == EACCES) {
+		(void)buf_append_text(&hint, "; credentials: "); /* only words */
+		auth_describe(registry->auth, &hint);
+	}
+	(void)error_set(err, code, "%s: %s: %s (%ld%s)%s", registry->name, call->subject, text,
+		status, detail.data ? detail.data : "", hint.data ? hint.data : "");
 	buf_release(&detail);
 	buf_release(&read);
 	return -code;

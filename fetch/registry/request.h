@@ -27,7 +27,9 @@ struct registry {
 	bool may_try_http;
 
 	pthread_mutex_t lock;
-	const char *scheme; /* under lock; NULL until an answer has proved it */
+	/* Under lock. */
+	const char *scheme;  /* NULL until an answer has proved it */
+	enum http_zone zone; /* where it was found */
 };
 
 /* Fills all but base; host is who answers.  After a failure: tear down, too. */

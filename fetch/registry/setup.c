@@ -42,6 +42,7 @@ static int open_auth(
 	const struct auth_config auth = { .host = config->host,
 		.is_https = true,
 		.authfile = config->authfile,
+		.realm = config->realm,
 		.no_credentials = config->no_credentials };
 	int rc;
 
@@ -64,6 +65,8 @@ int registry_set_up(struct registry *registry, const struct registry_config *con
 	(void)pthread_mutex_init(&registry->lock, NULL); /* cannot fail with default attributes */
 	if (!registry_host_is_valid(config->host))
 		return error_set(err, EINVAL, "'%s' is not a registry's host", config->host);
+	if (config->realm && !registry_host_is_valid(config->realm))
+		return error_set(err, EINVAL, "'%s' is not a token server's host", config->realm);
 	registry->observer = observer;
 	registry->may_try_http = !config->http.verify_tls || http_host_is_loopback(config->host);
 	registry->name = strdup(config->host);

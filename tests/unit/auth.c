@@ -169,34 +169,109 @@ static void prefers_earlier_file(void **state)
 
 /* ---- realms ------------------------------------------------------------------------------- */
 
+/* Asked not at all, without credentials, or with them. */
+enum rule { REFUSED, UNTRUSTED, TRUSTED };
+
 static const struct realm_case {
 	const char *realm, *host;
-	bool is_http, is_refused;
+	enum rule rule;
+	enum http_zone zone; /* of the registry */
+	bool is_http;
+	const char *permitted;
 } realm_cases[] = {
-	{ "https://auth.docker.io/token", "docker.io", false, false },
-	{ "https://auth.example.com/token?x=y", "r.example.com", true, false },
-	{ "http://auth.example.com/token", "r.example.com", true, false },
-	{ "http://auth.example.com/token", "r.example.com", false, true },
-	{ "/token", "r.example.com", false, true },
-	{ "file:///etc/passwd", "r.example.com", false, true },
-	{ "https://169.254.169.254/latest", "r.example.com", false, true },
-	{ "https://127.0.0.1/token", "r.example.com", false, true },
-	{ "https://2130706433/token", "r.example.com", false, true },
-	{ "https://[::1]/token", "r.example.com", false, true },
-	{ "https://[::ffff:10.0.0.1]/token", "r.example.com", false, true },
-	{ "https://localhost/token", "r.example.com", false, true },
-	{ "http://127.0.0.1:5001/token", "127.0.0.1:5000", true, false },
-	{ "https://10.0.0.2/token", "10.0.0.1", false, false },
-	{ "", "r.example.com", false, true },
+#define PUBLIC  HTTP_ZONE_PUBLIC
+#define PRIVATE HTTP_ZONE_PRIVATE
+#define LINK    HTTP_ZONE_LINK
+#define HOST    HTTP_ZONE_HOST
+	/* What public registries name, as seen in their answers to GET /v2/. */
+	{ "https://auth.docker.io/token", "docker.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://gitlab.com/jwt/auth", "registry.gitlab.com", TRUSTED, PUBLIC, false, NULL },
+	{ "https://quay.io/v2/auth", "quay.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://ghcr.io/token", "ghcr.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://gcr.io/v2/token", "gcr.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://eu.gcr.io/v2/token", "eu.gcr.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://us-docker.pkg.dev/v2/token", "us-docker.pkg.dev", TRUSTED, PUBLIC, false, NULL },
+	{ "https://public.ecr.aws/token/", "public.ecr.aws", TRUSTED, PUBLIC, false, NULL },
+	{ "https://api.digitalocean.com/v2/registry/auth", "registry.digitalocean.com", TRUSTED,
+		PUBLIC, false, NULL },
+	{ "https://team.azurecr.io/oauth2/token", "team.azurecr.io", TRUSTED, PUBLIC, false, NULL },
+	{ "https://core.harbor.example.org/service/token", "core.harbor.example.org", TRUSTED,
+		PUBLIC, false, NULL },
+
+	/* Whose is what: registrable domains are the Public Suffix List's. */
+	{ "https://auth.example.com:8443/token?x=y", "R.Example.com:5000", TRUSTED, PUBLIC, false,
+		NULL },
+	{ "https://example.com/token", "r.example.com", TRUSTED, PUBLIC, false, NULL },
+	{ "https://auth.example.com./token", "r.example.com", TRUSTED, PUBLIC, false, NULL },
+	{ "https://auth.example.net/token", "r.example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://example.com.evil.net/token", "r.example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://evilexample.com/token", "example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://evil.co.uk/token", "registry.co.uk", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://evil.github.io/token", "registry.github.io", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://com/token", "example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://auth/token", "registry", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://r.example.com@evil.net/token", "r.example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://evil.net#r.example.com", "r.example.com", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://evil.net\\@r.example.com/", "r.example.com", TRUSTED, PUBLIC, false, NULL },
+	{ "https://8.8.4.4/token", "8.8.8.4", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://8.8.8.8/token", "8.8.8.8:5000", TRUSTED, PUBLIC, false, NULL },
+	{ "https://sub.8.8.8.8/token", "8.8.8.8", UNTRUSTED, PUBLIC, false, NULL },
+	{ "https://auth.example.net/token", "r.example.com", TRUSTED, PUBLIC, false,
+		"auth.example.net" },
+	{ "https://auth.example.net/token", "r.example.com", TRUSTED, PUBLIC, false,
+		"Auth.Example.NET:443" },
+	{ "https://auth.example.net:444/", "r.example.com", UNTRUSTED, PUBLIC, false,
+		"auth.example.net:443" },
+	{ "https://auth.example.net/token", "r.example.com", UNTRUSTED, PUBLIC, false,
+		"example.net" },
+
+	/* The scheme is never worse. */
+	{ "http://auth.example.com/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "http://auth.example.com/token", "r.example.com", REFUSED, PUBLIC, false,
+		"auth.example.com" },
+	{ "http://auth.example.com/token", "r.example.com", TRUSTED, PUBLIC, true, NULL },
+	{ "https://auth.example.com/token", "r.example.com", TRUSTED, PUBLIC, true, NULL },
+	{ "/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "file:///etc/passwd", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "gopher://r.example.com/", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "", "r.example.com", REFUSED, PUBLIC, false, NULL },
+
+	/* No further inside than the registry is. */
+	{ "https://169.254.169.254/latest", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://127.0.0.1/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://2130706433/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://[::1]/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://[::ffff:10.0.0.1]/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://localhost/token", "r.example.com", REFUSED, PUBLIC, false, NULL },
+	{ "https://10.0.0.2/token", "r.example.com", UNTRUSTED, PRIVATE, false, NULL },
+	{ "https://10.0.0.2/token", "10.0.0.1", UNTRUSTED, PRIVATE, false, NULL },
+	{ "https://10.0.0.1/token", "10.0.0.1:5000", TRUSTED, PRIVATE, false, NULL },
+	{ "https://169.254.169.254/latest", "10.0.0.1", REFUSED, PRIVATE, false, NULL },
+	{ "https://127.0.0.1/token", "10.0.0.1", REFUSED, PRIVATE, false, NULL },
+	{ "https://127.0.0.1/token", "fe80.example.com", REFUSED, LINK, false, NULL },
+	{ "http://127.0.0.1:5001/token", "127.0.0.1:5000", TRUSTED, HOST, true, NULL },
+	{ "http://localhost:5001/token", "127.0.0.1:5000", TRUSTED, HOST, true, NULL },
+	{ "https://10.0.0.2/token", "r.example.com", TRUSTED, PUBLIC, false, "10.0.0.2" },
+#undef PUBLIC
+#undef PRIVATE
+#undef LINK
+#undef HOST
 };
 
 static void checks_realm(void **state)
 {
 	const struct realm_case *c = *state;
+	const struct realm_rules rules = { c->host, c->permitted, !c->is_http };
+	const struct http_response answer = { .zone = c->zone,
+		.final_url = (char *)"https://r:1/v2/" };
+	struct realm realm = { .url = NULL };
 	struct error err;
+	int rc = realm_init(&realm, c->realm, &rules, &answer, &err);
 
-	assert_int_equal(
-		realm_check(c->realm, c->host, !c->is_http, &err), c->is_refused ? -EACCES : 0);
+	assert_int_equal(rc, c->rule == REFUSED ? -EACCES : 0);
+	assert_int_equal(realm.is_trusted, c->rule == TRUSTED);
+	assert_false(realm.is_registry);
+	realm_release(&realm);
 }
 
 /* ---- token answers ------------------------------------------------------------------------ */
@@ -246,8 +321,9 @@ static struct test_observer observer;
 struct dance {
 	struct http *http;
 	struct auth *auth;
-	char host[32], challenge[256];
+	char host[32], challenge[256], url[64];
 	char *challenges[2];
+	struct http_response answer; /* with the challenges */
 };
 
 #define SCOPE "repository:app:pull"
@@ -265,11 +341,16 @@ static void dance_init(struct dance *dance, const char *entry)
 	test_observer_init(&observer);
 	fault_rules(&server, "[]");
 	(void)snprintf(dance->host, sizeof dance->host, "127.0.0.1:%d", server.port);
+	(void)snprintf(dance->url, sizeof dance->url, "http://%s/v2/", dance->host);
 	(void)snprintf(dance->challenge, sizeof dance->challenge,
 		"Bearer realm=\"http://%s/token\",service=\"faultregistry\",scope=\"" SCOPE "\"",
 		dance->host);
 	dance->challenges[0] = dance->challenge;
 	dance->challenges[1] = NULL;
+	dance->answer = (struct http_response){ .status = 401,
+		.challenges = dance->challenges,
+		.final_url = dance->url,
+		.zone = HTTP_ZONE_HOST };
 	(void)snprintf(path, sizeof path, "%s/auth.json", server.dir);
 	(void)snprintf(
 		text, sizeof text, "{\"auths\":{\"%s\":%s}}", dance->host, entry ? entry : "{}");
@@ -294,7 +375,16 @@ static int header(struct dance *dance, char **ret)
 
 static int challenged(struct dance *dance, const char *used, struct error *err)
 {
-	return auth_challenge(dance->auth, "app", SCOPE, used, dance->challenges, NULL, err);
+	return auth_challenge(dance->auth, "app", SCOPE, used, &dance->answer, NULL, err);
+}
+
+static const char *described(struct dance *dance, char text[static 1024])
+{
+	CLEANUP(buf_release) struct buf buf = { .max = 1023 };
+
+	auth_describe(dance->auth, &buf);
+	(void)snprintf(text, 1024, "%s", buf.data);
+	return text;
 }
 
 #define GOOD "{\"auth\":\"dTpw\"}" /* u:p */
@@ -364,6 +454,57 @@ static void dances(void **state)
 	dance_release(&dance);
 }
 
+/* A token server of another site: asked without credentials, and the message says so. */
+static void withholds_credentials(void **state)
+{
+	const char *permitted = *state;
+	struct dance dance;
+	char text[1024];
+	struct error err = { "" };
+
+	/* The registry is called by a name that is not the token server's, which is at an address.
+	 */
+	dance_init(&dance, GOOD);
+	(void)snprintf(dance.url, sizeof dance.url, "http://r.example.com/v2/");
+	auth_free(dance.auth);
+	write_file(server.dir, "auth.json", "{\"auths\":{\"r.example.com\":" GOOD "}}",
+		strlen("{\"auths\":{\"r.example.com\":" GOOD "}}"));
+	(void)snprintf(text, sizeof text, "%s/auth.json", server.dir);
+	const struct auth_config config = {
+		.host = "r.example.com", .authfile = text, .realm = permitted
+	};
+	assert_int_equal(auth_new(&dance.auth, &config, dance.http, &observer.base, &err), 0);
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(fault_stat(&server, "token_requests"), 1);
+	assert_int_equal(fault_stat(&server, "basic"), permitted ? 1 : 0);
+	assert_int_equal(strstr(observer.lines, "option realm=127.0.0.1:") != NULL, !permitted);
+	assert_int_equal(
+		strstr(described(&dance, text), "option realm=127.0.0.1:") != NULL, !permitted);
+	dance_release(&dance);
+}
+
+/* Somewhere out there a registry sends us to this machine: nothing is asked, and it is told once.
+ */
+static void stays_out(void **state)
+{
+	struct dance dance;
+	struct error err = { "" };
+	char *told;
+
+	(void)state;
+	dance_init(&dance, GOOD);
+	dance.answer.zone = HTTP_ZONE_LINK;
+	assert_int_equal(challenged(&dance, "", &err), -EACCES);
+	assert_int_equal(challenged(&dance, "", &err), -EACCES);
+	assert_non_null(strstr(err.text, "an internal address"));
+	told = strstr(observer.lines, "refused token realm");
+	assert_non_null(told);
+	assert_null(strstr(told + 1, "refused token realm"));
+	assert_int_equal(fault_stat(&server, "requests"), 0);
+	dance_release(&dance);
+}
+
 static void refuses_basic_once(void **state)
 {
 	struct dance dance;
@@ -391,8 +532,8 @@ static void *ask(void *context)
 	struct asker *asker = context;
 	struct error err;
 
-	asker->rc = auth_challenge(asker->dance->auth, "app", SCOPE, "", asker->dance->challenges,
-		asker->cancel, &err);
+	asker->rc = auth_challenge(
+		asker->dance->auth, "app", SCOPE, "", &asker->dance->answer, asker->cancel, &err);
 	return NULL;
 }
 
@@ -446,6 +587,7 @@ static void passes_on_the_fetch(void **state)
 static void tells_identities_apart(void **state)
 {
 	struct dance dance;
+	char text[1024];
 	CLEANUP(freep) char *good = NULL;
 
 	(void)state;
@@ -454,7 +596,7 @@ static void tells_identities_apart(void **state)
 	dance_release(&dance);
 	dance_init(&dance, GOOD);
 	good = strdup(auth_identity(dance.auth));
-	assert_non_null(strstr(auth_searched(dance.auth), "auth.json (found)"));
+	assert_non_null(strstr(described(&dance, text), "auth.json (found)"));
 	dance_release(&dance);
 	dance_init(&dance, GOOD);
 	assert_string_equal(auth_identity(dance.auth), good);
@@ -532,6 +674,9 @@ int main(void)
 		add(dance_cases[i].name, dances, &dance_cases[i]);
 	add("an earlier file wins", prefers_earlier_file, NULL);
 	add("a token is learned, kept and renewed", learns_and_renews, NULL);
+	add("a token server of another site", withholds_credentials, NULL);
+	add("one that is permitted", withholds_credentials, "127.0.0.1");
+	add("a token server inside", stays_out, NULL);
 	add("Basic is tried once", refuses_basic_once, NULL);
 	add("one fetch for all who wait", fetches_once_for_all, NULL);
 	add("a cancelled fetch is taken over", passes_on_the_fetch, NULL);

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <netdb.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -762,6 +763,135 @@ static void stops(void **state)
 	http_free(http);
 }
 
+/* ---- who was named by a peer ------------------------------------------------------------- */
+
+/* A name that is an address of this machine, though it does not look so; NULL: there is none. */
+static const char *inner_name(char name[static 256])
+{
+	struct addrinfo hints = { .ai_family = AF_INET }, *found;
+	bool is_one;
+
+	if (gethostname(name, 256) || http_host_is_internal(name) ||
+		getaddrinfo(name, NULL, &hints, &found))
+		return NULL;
+	is_one = address_zone(found->ai_addr) == HTTP_ZONE_HOST;
+	freeaddrinfo(found);
+	return is_one ? name : NULL;
+}
+
+static const struct referred_case {
+	const char *name;
+	bool is_referred, by_name;
+	enum http_zone referrer_zone;
+	bool warms;        /* somebody else has made the connection that is used */
+	const char *proxy; /* "%d": our port */
+	int rc;
+	long requests;
+	enum http_zone zone; /* of the answer */
+} referred_cases[] = {
+	{ "the user's own name for this machine", false, true, 0, false, NULL, 0, 1,
+		HTTP_ZONE_HOST },
+	{ "a peer's address inside", true, false, HTTP_ZONE_LINK, false, NULL, -EIO, 0, 0 },
+	{ "a peer's name inside", true, true, HTTP_ZONE_LINK, false, NULL, -EIO, 0, 0 },
+	{ "a peer's name, and a connection that is there", true, true, HTTP_ZONE_PRIVATE, true,
+		NULL, -EIO, 1, 0 },
+	{ "a peer's name where the peer is", true, true, HTTP_ZONE_HOST, false, NULL, 0, 1,
+		HTTP_ZONE_HOST },
+	{ "a peer's name behind a proxy inside", true, true, 0, false, "http://127.0.0.1:%d", 0, 1,
+		HTTP_ZONE_PUBLIC },
+	{ "an address behind a proxy inside", true, false, 0, false, "http://127.0.0.1:%d", -EIO, 0,
+		0 },
+};
+
+/* The one port serves as the proxy, too: it takes the absolute form of a URL. */
+static void stays_in_its_zone(void **state)
+{
+	const struct referred_case *c = *state;
+	char name[256], url[512], proxy[64];
+	struct http_transfer *t = NULL;
+	struct error err = { "" };
+	const struct http_config config = { .stall_timeout_ms = 5000,
+		.connect_timeout_ms = 5000,
+		.max_connections = 4,
+		.proxy = c->proxy ? proxy : NULL };
+	struct http *http;
+	int rc;
+
+	if (!inner_name(name))
+		skip();
+	(void)snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", server.port);
+	test_observer_init(&observer);
+	assert_int_equal(http_new(&http, &config, &observer.base, &err), 0);
+	fault_rules(&server, "[{\"do\":{\"status\":200}}]");
+	(void)snprintf(url, sizeof url, "http://%s:%d/v2/", c->by_name ? name : "127.0.0.1",
+		c->proxy ? 80 : server.port);
+	if (c->warms)
+		assert_int_equal(get_status(http, &(struct http_request){ .url = url }), 200);
+	const struct http_request request = {
+		.url = url, .is_referred = c->is_referred, .referrer_zone = c->referrer_zone
+	};
+	rc = http_open(&t, http, &request, NULL, &err);
+	assert_int_equal(rc, c->rc);
+	if (rc) {
+		assert_non_null(strstr(err.text, "an internal address"));
+	} else {
+		assert_int_equal(http_response(t)->zone, c->zone);
+		http_close(t);
+	}
+	assert_int_equal(fault_stat(&server, "requests"), c->requests);
+	http_free(http);
+}
+
+/* Through a proxy that is inside, redirects lead inside no more than without it. */
+static void trusts_no_proxy(void **state)
+{
+	char proxy[64], rules[256];
+	const struct http_config config = { .stall_timeout_ms = 5000,
+		.connect_timeout_ms = 5000,
+		.max_connections = 4,
+		.proxy = proxy };
+	struct http_request request = { .url = "http://r.example.com/v2/" };
+	struct http_transfer *t = NULL;
+	struct error err = { "" };
+	struct http *http;
+
+	(void)state;
+	(void)snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", server.port);
+	test_observer_init(&observer);
+	assert_int_equal(http_new(&http, &config, &observer.base, &err), 0);
+	(void)snprintf(rules, sizeof rules,
+		"[{\"match\":{\"header\":{\"Host\":\"example\"}},\"do\":{\"redirect\":"
+		"\"http://169.254.169.254/\"},\"stop\":true},{\"do\":{\"status\":200}}]");
+	fault_rules(&server, rules);
+	assert_int_equal(http_open(&t, http, &request, NULL, &err), -EIO);
+	assert_non_null(strstr(err.text, "internal address"));
+	assert_int_equal(fault_stat(&server, "requests"), 1);
+	http_free(http);
+}
+
+static const struct proxy_case {
+	const char *url;
+	unsigned port;
+} proxy_cases[] = {
+	{ "http://10.0.0.1:3128", 3128 },
+	{ "10.0.0.1:8080", 8080 },
+	{ "http://user:password@proxy.example.com:3128/", 3128 },
+	{ "proxy.example.com", 1080 },
+	{ "http://proxy.example.com", 1080 },
+	{ "https://proxy.example.com", 443 },
+	{ "socks5h://10.0.0.1:9050", 9050 },
+	{ "socks5://10.0.0.1", 1080 },
+	{ "http://[fd00::1]:3128", 3128 },
+	{ "", 0 },
+};
+
+static void reads_proxy(void **state)
+{
+	const struct proxy_case *c = *state;
+
+	assert_int_equal(proxy_port(c->url), c->port);
+}
+
 /* ---- peers that are not there ----------------------------------------------------------- */
 
 static const struct peer_case {
@@ -941,36 +1071,45 @@ static void joins(void **state)
 
 static const struct host_case {
 	const char *host;
-	bool is_internal, is_loopback;
+	enum http_zone zone;
+	bool is_loopback;
 } host_cases[] = {
-	{ "localhost", true, true },
-	{ "LOCALHOST:5000", true, true },
-	{ "a.localhost", true, true },
-	{ "127.0.0.1:5000", true, true },
-	{ "127.9.9.9", true, true },
-	{ "[::1]:5000", true, true },
-	{ "2130706433", true, true }, /* 127.0.0.1 */
-	{ "0x7f.1", true, true },
-	{ "0.0.0.0", true, false },
-	{ "10.1.2.3", true, false },
-	{ "172.31.0.1", true, false },
-	{ "172.32.0.1", false, false },
-	{ "192.168.1.1:443", true, false },
-	{ "169.254.169.254", true, false },
-	{ "[fe80::1]", true, false },
-	{ "[fd00::1]", true, false },
-	{ "[::ffff:169.254.169.254]", true, false },
-	{ "8.8.8.8", false, false },
-	{ "[2606:4700::1111]", false, false },
-	{ "registry.example.com", false, false },
-	{ "localhost.example.com", false, false },
+	{ "localhost", HTTP_ZONE_HOST, true },
+	{ "LOCALHOST:5000", HTTP_ZONE_HOST, true },
+	{ "a.localhost", HTTP_ZONE_HOST, true },
+	{ "127.0.0.1:5000", HTTP_ZONE_HOST, true },
+	{ "127.9.9.9", HTTP_ZONE_HOST, true },
+	{ "[::1]:5000", HTTP_ZONE_HOST, true },
+	{ "2130706433", HTTP_ZONE_HOST, true }, /* 127.0.0.1 */
+	{ "0x7f.1", HTTP_ZONE_HOST, true },
+	{ "0.0.0.0", HTTP_ZONE_HOST, false },
+	{ "10.1.2.3", HTTP_ZONE_PRIVATE, false },
+	{ "172.31.0.1", HTTP_ZONE_PRIVATE, false },
+	{ "172.32.0.1", HTTP_ZONE_PUBLIC, false },
+	{ "192.168.1.1:443", HTTP_ZONE_PRIVATE, false },
+	{ "169.254.169.254", HTTP_ZONE_LINK, false },
+	{ "[fe80::1]", HTTP_ZONE_LINK, false },
+	{ "[fd00::1]", HTTP_ZONE_PRIVATE, false },
+	{ "[::ffff:169.254.169.254]", HTTP_ZONE_LINK, false },
+	{ "[64:ff9b::10.0.0.1]", HTTP_ZONE_PRIVATE, false },
+	{ "[ff02::1]", HTTP_ZONE_LINK, false },
+	{ "100.64.0.1", HTTP_ZONE_PRIVATE, false },
+	{ "100.128.0.1", HTTP_ZONE_PUBLIC, false },
+	{ "255.255.255.255", HTTP_ZONE_LINK, false },
+	{ "8.8.8.8", HTTP_ZONE_PUBLIC, false },
+	{ "[2606:4700::1111]", HTTP_ZONE_PUBLIC, false },
+	{ "registry.example.com", HTTP_ZONE_PUBLIC, false },
+	{ "localhost.example.com", HTTP_ZONE_PUBLIC, false },
 };
 
 static void knows_host(void **state)
 {
 	const struct host_case *c = *state;
+	char url[64];
 
-	assert_int_equal(http_host_is_internal(c->host), c->is_internal);
+	(void)snprintf(url, sizeof url, "https://%s/", c->host);
+	assert_int_equal(http_url_zone(url), c->zone);
+	assert_int_equal(http_host_is_internal(c->host), c->zone != HTTP_ZONE_PUBLIC);
 	assert_int_equal(http_host_is_loopback(c->host), c->is_loopback);
 }
 
@@ -1056,6 +1195,11 @@ int main(void)
 	add("stopped while the server hangs", stops, &cancel_cases[0]);
 	for (size_t i = 0; i < ARRAY_SIZE(peer_cases); i++)
 		add(peer_cases[i].name, fails_to_reach, &peer_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(referred_cases); i++)
+		add(referred_cases[i].name, stays_in_its_zone, &referred_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(proxy_cases); i++)
+		add(proxy_cases[i].url, reads_proxy, &proxy_cases[i]);
+	add("a redirect behind a proxy inside", trusts_no_proxy, NULL);
 	add("a refused connection is tried again twice", gives_up_soon, NULL);
 	add("requests in parallel", runs_in_parallel, NULL);
 	return _cmocka_run_group_tests("http", tests, test_count, start_server, stop_server);

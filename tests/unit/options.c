@@ -118,13 +118,12 @@ static void parses(void **state)
 
 static void values_are_read(void **state)
 {
-	static const char *const words[WORDS_MAX] = {
-		"imgfs",
+	static const char *const words[WORDS_MAX] = { "imgfs",
 		"docker://registry.example:5000/a/b@sha256:"
 		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"mnt", "-o",
-		"ttl=2m,cache_size=3M,umask=027,uid=0,manifest=docker,proxy=http://p\\,q,tls_verify=no"
-	};
+		"ttl=2m,cache_size=3M,umask=027,uid=0,manifest=docker,proxy=http://p\\,q,tls_verify=no,"
+		"realm=auth.example.net:8443" };
 	struct error err = { "" };
 	struct options options;
 
@@ -137,6 +136,7 @@ static void values_are_read(void **state)
 	assert_false(options.has_gid);
 	assert_int_equal(options.manifest, MANIFEST_DOCKER);
 	assert_string_equal(options.proxy, "http://p,q");
+	assert_string_equal(options.realm, "auth.example.net:8443");
 	assert_false(options.tls_verify);
 	assert_string_equal(options.reference.host, "registry.example:5000");
 	assert_string_equal(options.reference.repository, "a/b");
