@@ -13,16 +13,32 @@ void buf_init(struct buf *buf, size_t max)
 	*buf = (struct buf){ .max = max };
 }
 
+void buf_init_secret(struct buf *buf, size_t max)
+{
+	*buf = (struct buf){ .max = max, .is_secret = true };
+}
+
+static void start_anew(struct buf *buf)
+{
+	*buf = (struct buf){ .max = buf->max, .is_secret = buf->is_secret };
+}
+
+static void wipe(struct buf *buf)
+{
+	if (buf->is_secret && buf->data)
+		explicit_bzero(buf->data, buf->capacity);
+}
+
 void buf_release(struct buf *buf)
 {
-	size_t max = buf->max;
-
+	wipe(buf);
 	free(buf->data);
-	buf_init(buf, max);
+	start_anew(buf);
 }
 
 void buf_clear(struct buf *buf)
 {
+	wipe(buf);
 	buf->len = 0;
 	buf->status = 0;
 	if (buf->data)
@@ -32,6 +48,19 @@ void buf_clear(struct buf *buf)
 int buf_status(const struct buf *buf)
 {
 	return buf->status;
+}
+
+/* What realloc() does, without leaving the bytes where they were. */
+static char *move(struct buf *buf, size_t capacity)
+{
+	char *data = malloc(capacity);
+
+	if (!data || !buf->data)
+		return data;
+	memcpy(data, buf->data, buf->len + 1);
+	wipe(buf);
+	free(buf->data);
+	return data;
 }
 
 /* Makes room for len more bytes and a NUL. */
@@ -49,7 +78,7 @@ static int reserve(struct buf *buf, size_t len)
 		return 0;
 	while (capacity < want)
 		capacity = capacity > SIZE_MAX / 2 ? want : capacity * 2;
-	data = realloc(buf->data, capacity);
+	data = buf->is_secret ? move(buf, capacity) : realloc(buf->data, capacity);
 	if (!data)
 		return buf->status = -ENOMEM;
 	buf->data = data;
@@ -104,6 +133,6 @@ char *buf_take(struct buf *buf, size_t *ret_len)
 	data = buf->data;
 	if (ret_len)
 		*ret_len = buf->len;
-	buf_init(buf, buf->max);
+	start_anew(buf);
 	return data;
 }

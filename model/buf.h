@@ -6,10 +6,14 @@
  * it can be read as text.  The first failure sticks: later appends do nothing
  * and buf_status() reports it, so a writer checks once, at its end.
  * A failure is -ENOMEM, or -EFBIG when the ceiling would be passed.
+ *
+ * A secret buf overwrites its bytes wherever it leaves them: when it grows, is
+ * cleared or is released.  What buf_take() gives is the caller's to wipe.
  */
 #ifndef MODEL_BUF_H
 #define MODEL_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf {
@@ -18,9 +22,11 @@ struct buf {
 	size_t capacity;
 	size_t max; /* ceiling of len, in bytes */
 	int status; /* 0, or the first failure */
+	bool is_secret;
 };
 
 void buf_init(struct buf *buf, size_t max);
+void buf_init_secret(struct buf *buf, size_t max);
 void buf_release(struct buf *buf); /* frees; the buf is empty and usable again */
 
 int buf_append(struct buf *buf, const void *bytes, size_t len);

@@ -442,6 +442,106 @@ const struct json_member *json_members_find(const struct json_members *members, 
 	return NULL;
 }
 
+static int wrong_type(const char *name, const char *wanted, struct error *err)
+{
+	return error_set(err, EIO, "'%s' is not %s", name, wanted);
+}
+
+static int copy_string(struct json_object *value, const char *name, char **ret, struct error *err)
+{
+	const char *text;
+	size_t len;
+
+	if (!json_object_is_type(value, json_type_string))
+		return wrong_type(name, "a string", err);
+	text = json_object_get_string(value);
+	len = (size_t)json_object_get_string_len(value);
+	if (memchr(text, '\0', len))
+		return error_set(err, EIO, "'%s' holds a NUL", name);
+	text = strdup(text);
+	if (!text)
+		return error_set(err, ENOMEM, "'%s': out of memory", name);
+	*ret = (char *)text;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int json_members_check_unique(const struct json_members *members, struct error *err)
+{
+	CLEANUP(freep) const char **names = calloc(members->count + 1, sizeof *names);
+
+	if (!names)
+		return error_set(err, ENOMEM, "JSON: out of memory");
+	for (size_t i = 0; i < members->count; i++)
+		names[i] = members->items[i].name;
+	qsort(names, members->count, sizeof *names, compare_names);
+	for (size_t i = 1; i < members->count; i++)
+		if (!strcmp(names[i - 1], names[i]))
+			return error_set(
+				err, EIO, "malformed JSON: a name stands twice in one object");
+	return 0;
+}
+
+/* Found, and not null. */
+static const struct json_member *find_value(const struct json_members *members, const char *name)
+{
+	const struct json_member *member = json_members_find(members, name);
+
+	return member && *member->value != 'n' ? member : NULL;
+}
+
+int json_members_string(
+	const struct json_members *members, const char *name, char **ret, struct error *err)
+{
+	const struct json_member *found = find_value(members, name);
+	CLEANUP(tokener_freep) struct json_tokener *tokener = NULL;
+	CLEANUP(json_putp) struct json_object *string = NULL;
+	int rc;
+
+	if (!found)
+		return 0;
+	if (*found->value != '"')
+		return wrong_type(name, "a string", err);
+	if (!memchr(found->value, '\\', found->len)) {
+		*ret = strndup(found->value + 1, found->len - 2);
+		return *ret ? 0 : error_set(err, ENOMEM, "'%s': out of memory", name);
+	}
+	tokener = json_tokener_new();
+	if (tokener)
+		string = json_tokener_parse_ex(tokener, found->value, (int)found->len);
+	if (!string)
+		return error_set(err, ENOMEM, "'%s': out of memory", name);
+	rc = copy_string(string, name, ret, err);
+	explicit_bzero(
+		(char *)json_object_get_string(string), (size_t)json_object_get_string_len(string));
+	return rc;
+}
+
+int json_members_object(const struct json_members *members, const char *name,
+	struct json_members *ret, struct error *err)
+{
+	const struct json_member *found = find_value(members, name);
+	CLEANUP(json_members_release) struct json_members inner = { 0 };
+	int rc;
+
+	if (!found)
+		return 0;
+	if (*found->value != '{')
+		return wrong_type(name, "an object", err);
+	rc = json_members_parse(&inner, found->value, found->len, err);
+	if (!rc)
+		rc = json_members_check_unique(&inner, err);
+	if (rc)
+		return rc;
+	*ret = inner;
+	inner = (struct json_members){ 0 };
+	return 0;
+}
+
 void json_members_remove(struct json_members *members, const char *name)
 {
 	size_t kept = 0;
@@ -525,11 +625,6 @@ int json_check_spelling(struct json_object *object, const char *name, struct err
 	return 0;
 }
 
-static int wrong_type(const char *name, const char *wanted, struct error *err)
-{
-	return error_set(err, EIO, "'%s' is not %s", name, wanted);
-}
-
 int json_get_object(
 	struct json_object *object, const char *name, struct json_object **ret, struct error *err)
 {
@@ -553,24 +648,6 @@ int json_get_array(
 	if (!json_object_is_type(value, json_type_array))
 		return wrong_type(name, "an array", err);
 	*ret = value;
-	return 0;
-}
-
-static int copy_string(struct json_object *value, const char *name, char **ret, struct error *err)
-{
-	const char *text;
-	size_t len;
-
-	if (!json_object_is_type(value, json_type_string))
-		return wrong_type(name, "a string", err);
-	text = json_object_get_string(value);
-	len = (size_t)json_object_get_string_len(value);
-	if (memchr(text, '\0', len))
-		return error_set(err, EIO, "'%s' holds a NUL", name);
-	text = strdup(text);
-	if (!text)
-		return error_set(err, ENOMEM, "'%s': out of memory", name);
-	*ret = (char *)text;
 	return 0;
 }
 

@@ -65,6 +65,15 @@ struct json_members {
 int json_members_parse(struct json_members *ret, const char *bytes, size_t len, struct error *err);
 const struct json_member *json_members_find(
 	const struct json_members *members, const char *name); /* the first one, or NULL */
+/* -EIO: a name stands twice. */
+int json_members_check_unique(const struct json_members *members, struct error *err);
+/* A string, decoded, as json_get_string().  For secrets: that is the only copy made, unless escapes
+ * are in it, which json-c decodes. */
+int json_members_string(
+	const struct json_members *members, const char *name, char **ret, struct error *err);
+/* The members of one that is an object; absent and null have none. */
+int json_members_object(const struct json_members *members, const char *name,
+	struct json_members *ret, struct error *err);
 void json_members_remove(struct json_members *members, const char *name);
 /* In place of the member of that name, if there is one. */
 int json_members_set(struct json_members *members, const char *name, const char *value, size_t len,

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,9 +266,34 @@ static void *run(void *context)
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_status;
 
+/* libcurl copies headers, forms and answers about: all that it frees is wiped. */
+static void wiping_free(void *bytes)
+{
+	if (bytes)
+		explicit_bzero(bytes, malloc_usable_size(bytes));
+	free(bytes);
+}
+
+static void *wiping_realloc(void *bytes, size_t len)
+{
+	size_t has = malloc_usable_size(bytes); /* of NULL: 0 */
+	void *moved;
+
+	if (bytes && len <= has)
+		return bytes;
+	moved = malloc(len);
+	if (!moved)
+		return NULL;
+	if (bytes)
+		memcpy(moved, bytes, has);
+	wiping_free(bytes);
+	return moved;
+}
+
 static void init_curl(void)
 {
-	curl_status = curl_global_init(CURL_GLOBAL_DEFAULT);
+	curl_status = curl_global_init_mem(
+		CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup, calloc);
 }
 
 static const char *from_environment(const char *configured, const char *name)

@@ -101,6 +101,7 @@ struct http_request {
 	bool no_retries;              /* one attempt: the caller has another way to try */
 	bool no_secrets_on_redirects; /* not even within the origin */
 	bool is_elsewhere;            /* not the configured host: no client certificate */
+	bool is_secret;               /* its bodies are: wiped wherever they were */
 	bool is_referred;             /* the URL was chosen by a peer in referrer_zone */
 	enum http_zone referrer_zone;
 };

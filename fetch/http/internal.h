@@ -137,7 +137,7 @@ struct http_transfer {
 	char *form;
 	uint64_t range_offset, range_len;
 	bool may_resume, no_redirects, no_retries, no_secrets_on_redirects, is_elsewhere,
-		is_referred;
+		is_referred, is_secret;
 	bool is_whole; /* the head is held back until the body is here, or fills the ring */
 	struct cancel *cancel;
 

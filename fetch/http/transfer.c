@@ -155,6 +155,7 @@ static int set_request(
 	t->no_retries = request->no_retries;
 	t->no_secrets_on_redirects = request->no_secrets_on_redirects;
 	t->is_elsewhere = request->is_elsewhere;
+	t->is_secret = request->is_secret;
 	return 0;
 }
 
@@ -177,6 +178,8 @@ static void transfer_free(struct http_transfer *t)
 	free(t->url);
 	free(t->origin);
 	response_release(&t->response);
+	if (t->is_secret && t->ring.bytes)
+		explicit_bzero(t->ring.bytes, t->ring.capacity);
 	ring_release(&t->ring);
 	buf_release(&t->head_text);
 	head_release(&t->head);
@@ -329,6 +332,8 @@ static int read_all(struct http_transfer *t, struct buf *body, struct error *err
 			return error_set(
 				err, -buf_status(body), "a body of more than %zu bytes", body->max);
 	}
+	if (t->is_secret)
+		explicit_bzero(piece, sizeof piece);
 	return (int)n;
 }
 

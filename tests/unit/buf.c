@@ -54,6 +54,27 @@ static void keeps_its_ceiling(void **state)
 	buf_release(&buf);
 }
 
+/* What stays in memory of a secret: nothing where it was cleared, and all of it where it grew. */
+static void wipes_secrets(void **state)
+{
+	static const char zeros[64];
+	struct buf buf;
+
+	(void)state;
+	buf_init_secret(&buf, 1 << 20);
+	assert_int_equal(buf_append_text(&buf, "a secret"), 0);
+	buf_clear(&buf);
+	assert_memory_equal(buf.data, zeros, 9);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(buf_append(&buf, "abcd", 4), 0);
+	assert_int_equal(buf.len, 4000);
+	for (int i = 0; i < 1000; i++)
+		assert_memory_equal(buf.data + 4 * i, "abcd", 4);
+	assert_int_equal(buf.data[4000], '\0');
+	buf_release(&buf);
+	assert_true(buf.is_secret);
+}
+
 static void first_failure_sticks(void **state)
 {
 	struct buf buf;
@@ -108,15 +129,16 @@ static void takes(void **state)
 int main(void)
 {
 	enum { CEILINGS = sizeof ceiling_cases / sizeof *ceiling_cases };
-	struct CMUnitTest tests[CEILINGS + 4] = {
+	struct CMUnitTest tests[CEILINGS + 5] = {
 		cmocka_unit_test(grows_and_stays_text),
 		cmocka_unit_test(first_failure_sticks),
 		cmocka_unit_test(holds_any_bytes),
 		cmocka_unit_test(takes),
+		cmocka_unit_test(wipes_secrets),
 	};
 
 	for (size_t i = 0; i < CEILINGS; i++)
-		tests[4 + i] = (struct CMUnitTest){ .name = ceiling_cases[i].name,
+		tests[5 + i] = (struct CMUnitTest){ .name = ceiling_cases[i].name,
 			.test_func = keeps_its_ceiling,
 			.initial_state = (void *)&ceiling_cases[i] };
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);

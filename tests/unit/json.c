@@ -342,6 +342,54 @@ static void changes_members(void **state)
 	assert_int_equal(split.count, 2);
 }
 
+static const struct member_string_case {
+	const char *name, *text;
+	int rc;
+	const char *string; /* of "a"; NULL: none */
+} member_string_cases[] = {
+	{ "a string", "{\"a\":\"x y\"}", 0, "x y" },
+	{ "an empty string", "{\"a\":\"\"}", 0, "" },
+	{ "a string with escapes", "{\"a\":\"\\u00e9\\/\\\"\\n\\ud83d\\ude00\"}", 0,
+		"\xc3\xa9/\"\n\xf0\x9f\x98\x80" },
+	{ "a string with a NUL", "{\"a\":\"x\\u0000y\"}", -EIO, NULL },
+	{ "no such member", "{\"b\":\"x\"}", 0, NULL },
+	{ "null for a string", "{\"a\":null}", 0, NULL },
+	{ "a number for a string", "{\"a\":1}", -EIO, NULL },
+	{ "an object for a string", "{\"a\":{}}", -EIO, NULL },
+};
+
+static void gets_member_string(void **state)
+{
+	const struct member_string_case *c = *state;
+	CLEANUP(json_members_release) struct json_members split = { 0 };
+	CLEANUP(freep) char *string = NULL;
+
+	assert_int_equal(json_members_parse(&split, c->text, strlen(c->text), NULL), 0);
+	assert_int_equal(json_members_string(&split, "a", &string, NULL), c->rc);
+	assert_int_equal(string != NULL, c->string != NULL);
+	if (string)
+		assert_string_equal(string, c->string);
+}
+
+static void gets_member_objects(void **state)
+{
+	static const char text[] = "{\"a\":{\"b\":1},\"c\":[],\"d\":null,\"e\":{\"f\":1,\"f\":2}}";
+	CLEANUP(json_members_release) struct json_members split = { 0 };
+	CLEANUP(json_members_release) struct json_members inner = { 0 };
+
+	(void)state;
+	assert_int_equal(json_members_parse(&split, text, sizeof text - 1, NULL), 0);
+	assert_int_equal(json_members_check_unique(&split, NULL), 0);
+	assert_int_equal(json_members_object(&split, "c", &inner, NULL), -EIO);
+	assert_int_equal(json_members_object(&split, "d", &inner, NULL), 0);
+	assert_int_equal(json_members_object(&split, "x", &inner, NULL), 0);
+	assert_int_equal(inner.count, 0);
+	assert_int_equal(json_members_object(&split, "a", &inner, NULL), 0);
+	assert_string_equal(inner.items[0].name, "b");
+	json_members_release(&inner);
+	assert_int_equal(json_members_object(&split, "e", &inner, NULL), -EIO);
+}
+
 /* Where Python's json module finds the mistakes. */
 static const struct recorded_case {
 	const char *file, *where;
@@ -377,17 +425,20 @@ int main(void)
 		cmocka_unit_test(bounds_depth),
 		cmocka_unit_test(bounds_memory),
 		cmocka_unit_test(changes_members),
+		cmocka_unit_test(gets_member_objects),
 		cmocka_unit_test_setup_teardown(gets_strings, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_containers, setup, teardown),
 		cmocka_unit_test_setup_teardown(gets_lists, setup, teardown),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(parse_cases) + ARRAY_SIZE(members_cases) +
-				ARRAY_SIZE(recorded_cases) + ARRAY_SIZE(others)];
+				ARRAY_SIZE(member_string_cases) + ARRAY_SIZE(recorded_cases) +
+				ARRAY_SIZE(others)];
 	size_t n = 0;
 
 	ADD(parse_cases, parses);
 	ADD(members_cases, splits);
+	ADD(member_string_cases, gets_member_string);
 	ADD(recorded_cases, says_where);
 	memcpy(tests + n, others, sizeof others);
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
