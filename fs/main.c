@@ -82,6 +82,7 @@ static void block_signals(void)
 	(void)sigaddset(&set, SIGUSR1);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL); /* credential helpers are waited for */
 	(void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not the end */
 }
 

@@ -4,11 +4,15 @@
  * challenge has told the scheme, the realm and the service.  From then on
  * tokens are fetched before they are asked for.
  *
+ * A credential that is refused is asked for anew (wallet.c), and when there is another one, that is
+ * tried, once.  So passwords may change and logins come later than the mount.
+ *
  * A token is one entry per scope.  Who finds it missing fetches it, without
  * the lock; who comes meanwhile waits and shares the token or the error, but
  * not a cancel: then the next one fetches.
  *
- * Lock order: a cancel's lock, then auth->lock.
+ * Lock order: a cancel's lock, then auth->lock.  Nothing of the wallet is called with the lock held
+ * that waits.
  */
 #include "fetch/auth/internal.h"
 
@@ -33,6 +37,7 @@ struct token {
 	char *scope;
 	char *value;         /* secret; NULL: none yet */
 	uint64_t expires_at; /* s */
+	uint64_t version;    /* of the credentials it was fetched with */
 	bool is_fetching;
 	unsigned users;   /* calls that hold a pointer to this entry */
 	unsigned fetches; /* completed */
@@ -46,7 +51,7 @@ struct auth {
 	struct observer *observer;
 	char *host;
 	char *permitted_realm; /* or NULL */
-	struct credentials credentials;
+	struct wallet *wallet;
 	char identity[2 * IDENTITY_BYTES + 1];
 
 	pthread_mutex_t lock;
@@ -57,8 +62,8 @@ struct auth {
 	struct realm realm;
 	char *service;
 	char *refused_realm; /* the last one, so that it is told once */
-	char *refresh_token; /* secret; newer than the file's identity token, or NULL */
-	const struct credential *refresh_of; /* whose it is */
+	char *refresh_token; /* secret; newer than the identity token, or NULL */
+	char *refresh_of;    /* secret: the identity token it came from */
 	struct token *tokens;
 	size_t token_count;
 };
@@ -73,29 +78,18 @@ static uint64_t now_s(void)
 
 /* ---- life ------------------------------------------------------------------------------- */
 
-static void add_secrets(struct buf *buf, const struct credentials *credentials)
-{
-	for (size_t i = 0; i < credentials->count; i++) {
-		const struct credential *one = &credentials->items[i];
-
-		(void)buf_printf(buf, "%s\n%s\n%s\n%s\n", one->key, one->user ? one->user : "",
-			one->password ? one->password : "",
-			one->identity_token ? one->identity_token : "");
-	}
-}
-
 static int make_identity(struct auth *auth, struct error *err)
 {
+	CLEANUP(buf_release) struct buf secrets;
 	unsigned char out[IDENTITY_BYTES];
-	struct buf secrets;
 	int rc = 0;
 
-	if (!auth->credentials.count) {
+	buf_init_secret(&secrets, 4 * AUTH_FILE_MAX);
+	if (wallet_is_empty(auth->wallet)) {
 		(void)snprintf(auth->identity, sizeof auth->identity, "anonymous");
 		return 0;
 	}
-	buf_init(&secrets, 4 * AUTH_FILE_MAX);
-	add_secrets(&secrets, &auth->credentials);
+	wallet_write_identity(auth->wallet, &secrets);
 	if (buf_status(&secrets) ||
 		PKCS5_PBKDF2_HMAC(secrets.data, (int)secrets.len, (const unsigned char *)auth->host,
 			(int)strlen(auth->host), IDENTITY_ROUNDS, EVP_sha256(), sizeof out,
@@ -103,9 +97,6 @@ static int make_identity(struct auth *auth, struct error *err)
 		rc = error_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; !rc && i < sizeof out; i++)
 		(void)snprintf(auth->identity + 2 * i, 3, "%02x", out[i]);
-	if (secrets.data)
-		explicit_bzero(secrets.data, secrets.capacity);
-	buf_release(&secrets);
 	return rc;
 }
 
@@ -118,7 +109,7 @@ static int set_up(struct auth *auth, const struct auth_config *config, struct er
 	auth->permitted_realm = config->realm ? strdup(config->realm) : NULL;
 	if (!auth->host || (config->realm && !auth->permitted_realm))
 		return error_set(err, ENOMEM, "out of memory");
-	rc = credentials_load(&auth->credentials, config, auth->observer, err);
+	rc = wallet_new(&auth->wallet, config, auth->observer, err);
 	return rc ? rc : make_identity(auth, err);
 }
 
@@ -158,8 +149,9 @@ void auth_free(struct auth *auth)
 		next = token->next;
 		token_free(token);
 	}
-	credentials_release(&auth->credentials);
+	wallet_free(auth->wallet);
 	secret_free(auth->refresh_token);
+	secret_free(auth->refresh_of);
 	realm_release(&auth->realm);
 	free(auth->refused_realm);
 	free(auth->service);
@@ -186,13 +178,18 @@ void auth_use_basic(struct auth *auth)
 
 bool auth_has_credentials(struct auth *auth, const char *repository)
 {
-	return credentials_find(&auth->credentials, auth->host, repository);
+	CLEANUP(credential_release) struct credential credential = { .key = NULL };
+	uint64_t ignored;
+
+	return !wallet_find(auth->wallet, repository, 0, &credential, &ignored, NULL, NULL) &&
+	       (credential.user || credential.identity_token);
 }
 
 /* Under lock. */
 static bool is_withholding(const struct auth *auth)
 {
-	return auth->scheme == SCHEME_BEARER && !auth->realm.is_trusted && auth->credentials.count;
+	return auth->scheme == SCHEME_BEARER && !auth->realm.is_trusted &&
+	       !wallet_is_empty(auth->wallet);
 }
 
 /* "host" or, with a port of its own, "host:port": as the option has it. */
@@ -206,8 +203,6 @@ static void append_realm_host(struct buf *ret, const struct realm *realm)
 
 void auth_describe(struct auth *auth, struct buf *ret)
 {
-	const char *searched = auth->credentials.searched.data;
-
 	(void)pthread_mutex_lock(&auth->lock);
 	if (is_withholding(auth)) { /* only words: here and below, failures do not matter */
 		(void)buf_append_text(ret, "not given to token server ");
@@ -217,7 +212,7 @@ void auth_describe(struct auth *auth, struct buf *ret)
 		(void)buf_append_text(ret, " permits it); looked for in ");
 	}
 	(void)pthread_mutex_unlock(&auth->lock);
-	(void)buf_append_text(ret, searched ? searched : "");
+	wallet_describe(auth->wallet, ret);
 }
 
 const char *auth_identity(const struct auth *auth)
@@ -358,8 +353,9 @@ static char *join_scopes(const char *ours, const char *theirs)
 struct errand {
 	struct realm realm;
 	char *service, *scopes;
-	char *identity_token; /* secret */
-	const struct credential *credential;
+	const char *repository;
+	struct credential credential;
+	uint64_t version; /* of the credential */
 };
 
 static void errand_release(struct errand *errand)
@@ -367,46 +363,115 @@ static void errand_release(struct errand *errand)
 	realm_release(&errand->realm);
 	free(errand->service);
 	free(errand->scopes);
-	secret_free(errand->identity_token);
+	credential_release(&errand->credential);
 }
 
+/* Under lock. */
 static int errand_init(struct errand *errand, struct auth *auth, const char *repository,
 	const char *scope, const char *more_scopes)
 {
-	const struct credential *credential = NULL;
-	const char *identity;
-
-	if (auth->realm.is_trusted)
-		credential = credentials_find(&auth->credentials, auth->host, repository);
-	identity = credential ? credential->identity_token : NULL;
-	if (identity && auth->refresh_of == credential)
-		identity = auth->refresh_token;
 	*errand = (struct errand){ .realm = auth->realm,
 		.service = auth->service ? strdup(auth->service) : NULL,
 		.scopes = join_scopes(scope, more_scopes),
-		.identity_token = identity ? strdup(identity) : NULL,
-		.credential = credential };
+		.repository = repository };
 	errand->realm.url = strdup(auth->realm.url);
-	if (errand->realm.url && errand->scopes && !errand->service == !auth->service &&
-		!errand->identity_token == !identity)
+	if (errand->realm.url && errand->scopes && !errand->service == !auth->service)
 		return 0;
 	errand_release(errand);
 	return -ENOMEM;
 }
 
+/* The newest that is known; an identity token may have been replaced by the server. */
+static int find_credential(
+	struct auth *auth, struct errand *errand, struct cancel *cancel, struct error *err)
+{
+	uint64_t refused = errand->version;
+	struct credential *credential = &errand->credential;
+	char *newer = NULL;
+	int rc;
+
+	credential_release(credential);
+	if (!errand->realm.is_trusted)
+		return 0;
+	rc = wallet_find(auth->wallet, errand->repository, refused, credential, &errand->version,
+		cancel, err);
+	if (rc || !credential->identity_token)
+		return rc;
+	(void)pthread_mutex_lock(&auth->lock);
+	if (auth->refresh_of && !strcmp(auth->refresh_of, credential->identity_token)) {
+		newer = strdup(auth->refresh_token);
+		rc = newer ? 0 : error_set(err, ENOMEM, "out of memory");
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	if (newer)
+		credential->newer_token = newer;
+	return rc;
+}
+
+static int ask_for_token(struct auth *auth, const struct errand *errand,
+	struct token_answer *answer, struct cancel *cancel, struct error *err)
+{
+	const struct credential *credential = &errand->credential;
+	struct token_request request = { .realm = &errand->realm,
+		.service = errand->service,
+		.scopes = errand->scopes,
+		.credential = credential->user ? credential : NULL,
+		.identity_token = credential->newer_token ? credential->newer_token
+							  : credential->identity_token };
+
+	return token_fetch(answer, auth->http, &request, cancel, err);
+}
+
+/* Once more, if it was refused and there is another credential by now. */
+static int run_errand(struct auth *auth, struct errand *errand, struct token_answer *answer,
+	struct cancel *cancel, struct error *err)
+{
+	struct error why;
+	uint64_t refused;
+	int rc = find_credential(auth, errand, cancel, err);
+
+	if (!rc)
+		rc = ask_for_token(auth, errand, answer, cancel, err);
+	if (rc != -EACCES || !errand->realm.is_trusted)
+		return rc;
+	refused = errand->version;
+	rc = find_credential(auth, errand, cancel, &why);
+	if (rc)
+		return error_set(err, -rc, "%s", why.text);
+	return errand->version == refused ? -EACCES
+					  : ask_for_token(auth, errand, answer, cancel, err);
+}
+
+/* Under lock. */
+static void keep_refresh_token(
+	struct auth *auth, const struct errand *errand, struct token_answer *answer)
+{
+	CLEANUP(secret_freep) char *newer = TAKE(answer->refresh_token);
+	const char *of = errand->credential.identity_token;
+
+	if (!newer || !of)
+		return;
+	if (!auth->refresh_of || strcmp(auth->refresh_of, of) != 0) {
+		char *copy = strdup(of);
+
+		if (!copy) /* the one that is known may still do */
+			return;
+		secret_free(auth->refresh_of);
+		auth->refresh_of = copy;
+	}
+	secret_free(auth->refresh_token);
+	auth->refresh_token = TAKE(newer);
+}
+
+/* Under lock. */
 static void take_answer(struct auth *auth, struct token *token, const struct errand *errand,
 	struct token_answer *answer)
 {
 	secret_free(token->value);
-	token->value = answer->token;
+	token->value = TAKE(answer->token);
 	token->expires_at = now_s() + answer->lifetime_s;
-	if (answer->refresh_token && errand->identity_token) {
-		secret_free(auth->refresh_token);
-		auth->refresh_token = answer->refresh_token;
-		auth->refresh_of = errand->credential;
-	} else {
-		secret_free(answer->refresh_token);
-	}
+	token->version = errand->version;
+	keep_refresh_token(auth, errand, answer);
 	observer_count(auth->observer, auth_tokens, 1);
 }
 
@@ -424,12 +489,7 @@ static int fetch(struct auth *auth, struct token *token, const char *repository,
 	token->is_fetching = true;
 	(void)pthread_mutex_unlock(&auth->lock);
 
-	struct token_request request = { .realm = &errand.realm,
-		.service = errand.service,
-		.scopes = errand.scopes,
-		.credential = errand.credential,
-		.identity_token = errand.identity_token };
-	rc = token_fetch(&answer, auth->http, &request, cancel, &why);
+	rc = run_errand(auth, &errand, &answer, cancel, &why);
 
 	(void)pthread_mutex_lock(&auth->lock);
 	if (!rc)
@@ -461,22 +521,15 @@ static int obtain(struct auth *auth, struct token *token, const char *repository
 
 /* ---- headers ---------------------------------------------------------------------------- */
 
-static int basic_header(struct auth *auth, const char *repository, char **ret, struct error *err)
+/* *version: as for wallet_find(), both ways. */
+static int basic_header(struct auth *auth, const char *repository, uint64_t *version, char **ret,
+	struct cancel *cancel, struct error *err)
 {
-	const struct credential *credential =
-		credentials_find(&auth->credentials, auth->host, repository);
-	CLEANUP(secret_freep) char *basic = NULL;
-	char *line = NULL;
+	CLEANUP(credential_release) struct credential credential = { .key = NULL };
+	int rc;
 
-	if (!credential || !credential->user) {
-		*ret = strdup("");
-		return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
-	}
-	basic = credential_basic(credential);
-	if (!basic || asprintf(&line, "Authorization: Basic %s", basic) < 0)
-		return error_set(err, ENOMEM, "out of memory");
-	*ret = line;
-	return 0;
+	rc = wallet_find(auth->wallet, repository, *version, &credential, version, cancel, err);
+	return rc ? rc : credential_header(ret, &credential, err);
 }
 
 static int bearer_header(struct auth *auth, const char *repository, const char *scope, char **ret,
@@ -506,13 +559,14 @@ int auth_header(struct auth *auth, const char *repository, const char *scope, ch
 	struct cancel *cancel, struct error *err)
 {
 	enum auth_scheme scheme;
+	uint64_t version = 0;
 
 	(void)pthread_mutex_lock(&auth->lock);
 	scheme = auth->scheme;
 	(void)pthread_mutex_unlock(&auth->lock);
 	switch (scheme) {
 	case SCHEME_BASIC:
-		return basic_header(auth, repository, ret, err);
+		return basic_header(auth, repository, &version, ret, cancel, err);
 	case SCHEME_BEARER:
 		return bearer_header(auth, repository, scope, ret, cancel, err);
 	case SCHEME_UNKNOWN:
@@ -522,12 +576,17 @@ int auth_header(struct auth *auth, const char *repository, const char *scope, ch
 	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
-static int answer_basic(
-	struct auth *auth, const char *repository, const char *used, struct error *err)
+static int answer_basic(struct auth *auth, const char *repository, const char *used,
+	struct cancel *cancel, struct error *err)
 {
 	CLEANUP(secret_freep) char *line = NULL;
-	int rc = basic_header(auth, repository, &line, err);
+	uint64_t version = 0;
+	int rc = basic_header(auth, repository, &version, &line, cancel, err);
 
+	if (!rc && (!*line || !strcmp(line, used))) { /* is there another one by now? */
+		secret_free(TAKE(line));
+		rc = basic_header(auth, repository, &version, &line, cancel, err);
+	}
 	if (rc)
 		return rc;
 	if (!*line)
@@ -608,6 +667,40 @@ static const char *token_of_line(const char *line)
 	return strncmp(line, prefix, sizeof prefix - 1) ? NULL : line + sizeof prefix - 1;
 }
 
+/* The version of the credentials that brought a token; 0: that is not known any more. */
+static uint64_t version_of(struct auth *auth, const char *scope, const char *value)
+{
+	uint64_t version = 0;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	for (struct token *token = auth->tokens; token; token = token->next)
+		if (!strcmp(token->scope, scope) && token->value && !strcmp(token->value, value))
+			version = token->version;
+	(void)pthread_mutex_unlock(&auth->lock);
+	return version;
+}
+
+/* A token that was fetched for this very request is worth another one only when it has been revoked
+ * meanwhile (RFC 6750 3.1), or when there are other credentials by now. */
+static int look_for_others(struct auth *auth, const char *repository, const char *scope,
+	const char *used, const struct challenge *challenge, struct cancel *cancel,
+	struct error *err)
+{
+	CLEANUP(credential_release) struct credential ignored = { .key = NULL };
+	const char *value = token_of_line(used);
+	uint64_t refused = value ? version_of(auth, scope, value) : 0, version = 0;
+	int rc = 0;
+
+	if (challenge->error && !strcmp(challenge->error, "invalid_token"))
+		return 0;
+	if (refused)
+		rc = wallet_find(
+			auth->wallet, repository, refused, &ignored, &version, cancel, err);
+	if (!rc && version == refused)
+		rc = error_set(err, EACCES, "refused the token");
+	return rc;
+}
+
 static int answer_bearer(struct auth *auth, const char *repository, const char *scope,
 	const char *used, const struct challenge *challenge, const struct http_response *answer,
 	struct cancel *cancel, struct error *err)
@@ -632,7 +725,8 @@ static int answer_bearer(struct auth *auth, const char *repository, const char *
 }
 
 int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
-	const struct http_response *answer, struct cancel *cancel, struct error *err)
+	bool is_second, const struct http_response *answer, struct cancel *cancel,
+	struct error *err)
 {
 	char *const *challenges = answer->challenges;
 	struct challenge_list list = { .count = 0 };
@@ -647,9 +741,14 @@ int auth_challenge(struct auth *auth, const char *repository, const char *scope,
 	else if (!best)
 		rc = error_set(err, EACCES, "asks for a login of a kind that is not known");
 	else if (best->scheme == SCHEME_BASIC)
-		rc = answer_basic(auth, repository, used, err);
-	else
-		rc = answer_bearer(auth, repository, scope, used, best, answer, cancel, err);
+		rc = answer_basic(auth, repository, used, cancel, err);
+	else {
+		if (is_second)
+			rc = look_for_others(auth, repository, scope, used, best, cancel, err);
+		if (!rc)
+			rc = answer_bearer(
+				auth, repository, scope, used, best, answer, cancel, err);
+	}
 	challenge_list_release(&list);
 	return rc;
 }

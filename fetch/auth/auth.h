@@ -14,10 +14,15 @@
  * Credentials: authfile, else $REGISTRY_AUTH_FILE, else the first match over
  * $XDG_RUNTIME_DIR/containers/auth.json (root: /run/containers/UID/auth.json),
  * $XDG_CONFIG_HOME/containers/auth.json, $DOCKER_CONFIG/config.json or
- * ~/.docker/config.json.  The longest key wins: host/ns/repo, shorter, host.
+ * ~/.docker/config.json.  In a file, a credential helper for the host (credHelpers, credsStore)
+ * comes first; then the longest key wins: host/ns/repo, shorter, host.  What is refused is looked
+ * for again.
  *
- * Sources: containers-auth.json(5); distribution docs/spec/auth/token.md,
- * oauth.md; RFC 9110 section 11 (challenges).
+ * Wiped after use: files, answers, tokens, what libcurl copied of them.  Not: what the TLS library
+ * and the kernel buffered, and strings with escapes in JSON, which json-c decodes.
+ *
+ * Sources: containers-auth.json(5); docker-credential-helpers README.md; distribution
+ * docs/spec/auth/token.md, oauth.md; RFC 9110 section 11 (challenges).
  */
 #ifndef FETCH_AUTH_AUTH_H
 #define FETCH_AUTH_AUTH_H
@@ -72,8 +77,11 @@ int auth_header(struct auth *auth, const char *repository, const char *scope, ch
 
 /* The registry itself gave this answer, a 401, to a request sent with used (an auth_header()
  * result): learns the scheme, fetches a token for scope if need be.  0: try
- * again with auth_header(); -EACCES: that identity has no more to offer. */
+ * again with auth_header(); -EACCES: that identity has no more to offer.  is_second: it has
+ * answered a challenge to this request before, and only a token that was revoked meanwhile, or
+ * other credentials, could change anything. */
 int auth_challenge(struct auth *auth, const char *repository, const char *scope, const char *used,
-	const struct http_response *answer, struct cancel *cancel, struct error *err);
+	bool is_second, const struct http_response *answer, struct cancel *cancel,
+	struct error *err);
 
 #endif

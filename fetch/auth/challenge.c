@@ -33,6 +33,7 @@ static const struct {
 	{ "realm", offsetof(struct challenge, realm) },
 	{ "service", offsetof(struct challenge, service) },
 	{ "scope", offsetof(struct challenge, scope) },
+	{ "error", offsetof(struct challenge, error) },
 };
 
 /* RFC 9110 5.6.2 */
@@ -175,6 +176,7 @@ void challenge_list_release(struct challenge_list *list)
 		free(list->items[i].realm);
 		free(list->items[i].service);
 		free(list->items[i].scope);
+		free(list->items[i].error);
 	}
 	list->count = 0;
 }

@@ -2,10 +2,14 @@
 /*
  * Auth files (containers-auth.json(5), Docker's config.json):
  *
- *	{ "auths": { KEY: { "auth": base64(user:password), "identitytoken": ... } } }
+ *	{ "auths": { KEY: { "auth": base64(user:password), "identitytoken": ... } },
+ *	  "credHelpers": { HOST: NAME }, "credsStore": NAME }
  *
  * KEY is a host, host/ns/repo, or an URL as Docker wrote it for logins
- * ("https://index.docker.io/v1/"), of which the host alone counts.
+ * ("https://index.docker.io/v1/"), of which the host alone counts.  A helper comes before the
+ * entries of its file, one for the host before the store for all.
+ *
+ * The text is taken apart where it lies, so that no secret is left in a parser's buffers.
  */
 #include "fetch/auth/internal.h"
 
@@ -20,10 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <json-c/json.h>
 #include <openssl/evp.h>
 
-#include "fetch/observer.h"
 #include "model/base64.h"
 #include "model/cleanup.h"
 #include "model/json.h"
@@ -42,14 +44,7 @@ void secret_freep(char **secret)
 	secret_free(*secret);
 }
 
-static void buf_wipe(struct buf *buf)
-{
-	if (buf->data)
-		explicit_bzero(buf->data, buf->capacity);
-	buf_release(buf);
-}
-
-char *credential_basic(const struct credential *credential)
+static char *encode_pair(const struct credential *credential)
 {
 	CLEANUP(secret_freep) char *pair = NULL;
 	size_t len;
@@ -64,6 +59,21 @@ char *credential_basic(const struct credential *credential)
 	if (text)
 		(void)EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)pair, (int)len);
 	return text;
+}
+
+int credential_header(char **ret, const struct credential *credential, struct error *err)
+{
+	CLEANUP(secret_freep) char *pair = NULL;
+
+	*ret = NULL;
+	if (!credential->user) {
+		*ret = strdup("");
+	} else {
+		pair = encode_pair(credential);
+		if (!pair || asprintf(ret, "Authorization: Basic %s", pair) < 0)
+			*ret = NULL;
+	}
+	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
 /* ---- keys ------------------------------------------------------------------------------- */
@@ -126,17 +136,17 @@ static bool key_matches(const char *key, const char *host, const char *repositor
 	       (!repository[len] || repository[len] == '/');
 }
 
-const struct credential *credentials_find(
-	const struct credentials *credentials, const char *host, const char *repository)
+const struct credential *credentials_find(const struct credentials *credentials, size_t file,
+	const char *host, const char *repository)
 {
 	const struct credential *best = NULL;
 
 	for (size_t i = 0; i < credentials->count; i++) {
 		const struct credential *one = &credentials->items[i];
 
-		if (!key_matches(one->key, host, repository))
+		if (one->file != file || !key_matches(one->key, host, repository))
 			continue;
-		if (!best || (one->file == best->file && strlen(one->key) > strlen(best->key)))
+		if (!best || strlen(one->key) > strlen(best->key))
 			best = one;
 	}
 	return best;
@@ -144,16 +154,45 @@ const struct credential *credentials_find(
 
 /* ---- one file --------------------------------------------------------------------------- */
 
-static void credential_release(struct credential *credential)
+void credential_release(struct credential *credential)
 {
 	free(credential->key);
 	free(credential->user);
 	secret_free(credential->password);
 	secret_free(credential->identity_token);
+	secret_free(credential->newer_token);
+	*credential = (struct credential){ .key = NULL };
 }
 
-/* "user:password", with Docker's stray NULs at the end; the user "<token>" has an
- * identity token for a password. */
+static int copy_text(char **ret, const char *text)
+{
+	if (text)
+		*ret = strdup(text);
+	return !text || *ret ? 0 : -ENOMEM;
+}
+
+int credential_copy(struct credential *ret, const struct credential *credential)
+{
+	CLEANUP(credential_release) struct credential copy = { .file = credential->file };
+
+	if (copy_text(&copy.key, credential->key) || copy_text(&copy.user, credential->user) ||
+		copy_text(&copy.password, credential->password) ||
+		copy_text(&copy.identity_token, credential->identity_token))
+		return -ENOMEM;
+	*ret = copy;
+	copy = (struct credential){ .key = NULL };
+	return 0;
+}
+
+int credential_find_token(struct credential *credential, struct error *err)
+{
+	if (strcmp(credential->user, "<token>") != 0 || credential->identity_token)
+		return 0;
+	credential->identity_token = strdup(credential->password);
+	return credential->identity_token ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+/* "user:password", with Docker's stray NULs at the end. */
 static int split_pair(struct credential *credential, const char *text, struct error *err)
 {
 	CLEANUP(secret_freep) char *pair = NULL;
@@ -170,29 +209,24 @@ static int split_pair(struct credential *credential, const char *text, struct er
 	if (!colon || strlen(pair) != len)
 		return error_set(err, EIO, "not user:password");
 	*colon = '\0';
-	if (!strcmp(pair, "<token>") && !credential->identity_token) {
-		credential->identity_token = strdup(colon + 1);
-		if (!credential->identity_token)
-			return error_set(err, ENOMEM, "out of memory");
-	}
 	credential->user = strdup(pair);
 	credential->password = strdup(colon + 1);
 	explicit_bzero(pair, len);
 	if (!credential->user || !credential->password)
 		return error_set(err, ENOMEM, "out of memory");
-	return 0;
+	return credential_find_token(credential, err);
 }
 
 /* Leaves *ret without a user and a token when the entry has neither. */
-static int parse_entry(struct credential *ret, struct json_object *entry, struct error *err)
+static int parse_entry(struct credential *ret, const struct json_members *entry, struct error *err)
 {
 	CLEANUP(secret_freep) char *pair = NULL;
 	char *token = NULL;
 	int rc;
 
-	rc = json_get_string(entry, "auth", &pair, err);
+	rc = json_members_string(entry, "auth", &pair, err);
 	if (!rc)
-		rc = json_get_string(entry, "identitytoken", &token, err);
+		rc = json_members_string(entry, "identitytoken", &token, err);
 	if (rc)
 		return rc;
 	if (token && !*token) {
@@ -220,46 +254,74 @@ static int add_credential(
 }
 
 static int take_entry(struct credentials *credentials, size_t file, const char *host,
-	const char *key, struct json_object *value, struct error *err)
+	const struct json_members *auths, const char *key, struct error *err)
 {
 	CLEANUP(credential_release)
 	struct credential credential = { .key = normal_key(key), .file = file };
+	CLEANUP(json_members_release) struct json_members entry = { 0 };
 	int rc;
 
 	if (!credential.key)
 		return error_set(err, ENOMEM, "out of memory");
 	if (!is_key_of(credential.key, host))
 		return 0;
-	if (!json_object_is_type(value, json_type_object))
-		return error_set(err, EIO, "an entry is no object");
-	rc = parse_entry(&credential, value, err);
+	rc = json_members_object(auths, key, &entry, err);
+	if (!rc)
+		rc = parse_entry(&credential, &entry, err);
 	if (rc || (!credential.user && !credential.identity_token))
 		return rc;
 	return add_credential(credentials, &credential, err);
 }
 
+static int take_entries(struct credentials *credentials, size_t file, const char *host,
+	const struct json_members *document, struct error *err)
+{
+	CLEANUP(json_members_release) struct json_members auths = { 0 };
+	int rc = json_members_object(document, "auths", &auths, err);
+
+	for (size_t i = 0; !rc && i < auths.count; i++)
+		rc = take_entry(credentials, file, host, &auths, auths.items[i].name, err);
+	return rc;
+}
+
+static int take_helper(struct credentials *credentials, size_t file, const char *host,
+	const struct json_members *document, struct error *err)
+{
+	CLEANUP(json_members_release) struct json_members helpers = { 0 };
+	CLEANUP(freep) char *name = NULL;
+	int rc = json_members_object(document, "credHelpers", &helpers, err);
+
+	for (size_t i = 0; !rc && !name && i < helpers.count; i++) {
+		CLEANUP(freep) char *key = normal_key(helpers.items[i].name);
+
+		if (!key)
+			rc = error_set(err, ENOMEM, "out of memory");
+		else if (!strcasecmp(key, host))
+			rc = json_members_string(&helpers, helpers.items[i].name, &name, err);
+	}
+	if (!rc && !name)
+		rc = json_members_string(document, "credsStore", &name, err);
+	if (rc || !name || !*name)
+		return rc;
+	if (!helper_name_is_valid(name))
+		return error_set(err, EIO, "the name of a credential helper is none");
+	free(credentials->helpers[file]);
+	credentials->helpers[file] = TAKE(name);
+	return 0;
+}
+
 int credentials_parse(struct credentials *credentials, size_t file, const char *host,
 	const char *text, size_t len, struct error *err)
 {
-	CLEANUP(json_putp) struct json_object *document = NULL;
-	struct json_object *auths = NULL;
+	CLEANUP(json_members_release) struct json_members document = { 0 };
 	int rc;
 
-	rc = json_parse(&document, text, len, err);
-	if (rc)
-		return rc;
-	if (!json_object_is_type(document, json_type_object))
-		return error_set(err, EIO, "no object");
-	rc = json_get_object(document, "auths", &auths, err);
-	if (rc || !auths)
-		return rc;
-	json_object_object_foreach(auths, key, value)
-	{
-		rc = take_entry(credentials, file, host, key, value, err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	rc = json_members_parse(&document, text, len, err);
+	if (!rc)
+		rc = json_members_check_unique(&document, err);
+	if (!rc)
+		rc = take_entries(credentials, file, host, &document, err);
+	return rc ? rc : take_helper(credentials, file, host, &document, err);
 }
 
 static int read_file(struct buf *ret, const char *path, struct error *err)
@@ -284,22 +346,18 @@ static int read_file(struct buf *ret, const char *path, struct error *err)
 	return 0;
 }
 
-static int load_file(struct credentials *credentials, size_t file, const char *host,
+int credentials_read(struct credentials *credentials, size_t file, const char *host,
 	const char *path, struct error *err)
 {
-	struct buf text;
+	CLEANUP(buf_release) struct buf text;
 	int rc;
 
-	buf_init(&text, AUTH_FILE_MAX);
+	buf_init_secret(&text, AUTH_FILE_MAX);
 	rc = read_file(&text, path, err);
-	if (!rc) {
-		rc = credentials_parse(
-			credentials, file, host, text.data ? text.data : "", text.len, err);
-		if (rc)
-			(void)error_prefix(err, rc, "auth file '%s'", path);
-	}
-	buf_wipe(&text);
-	return rc;
+	if (rc)
+		return rc;
+	rc = credentials_parse(credentials, file, host, text.data ? text.data : "", text.len, err);
+	return rc ? error_prefix(err, rc, "auth file '%s'", path) : 0;
 }
 
 /* ---- the usual places ------------------------------------------------------------------- */
@@ -331,67 +389,26 @@ static char *place(const char *variable, const char *below, const char *home, co
 	return n < 0 ? NULL : path;
 }
 
-static void note(struct credentials *credentials, const char *path, size_t found)
-{
-	struct buf *searched = &credentials->searched;
-
-	(void)buf_printf(searched, "%s%s%s", searched->len ? ", " : "", path, /* only words */
-		credentials->count > found ? " (found)" : "");
-}
-
-/* A place that cannot be read or understood is said so, and passed over. */
-static void search(struct credentials *credentials, size_t file, const char *host, const char *path,
-	struct observer *observer)
-{
-	size_t before = credentials->count;
-	struct error err;
-	int rc;
-
-	if (!path)
-		return;
-	rc = load_file(credentials, file, host, path, &err);
-	if (rc && rc != -ENOENT && rc != -ENOTDIR)
-		observer_log(observer, LOG_LEVEL_WARNING, "%s; going on without it", err.text);
-	note(credentials, path, before);
-}
-
-static void search_usual_places(
-	struct credentials *credentials, const char *host, struct observer *observer)
-{
-	CLEANUP(freep) char *home = home_directory();
-	CLEANUP(freep)
-	char *config = place(
-		"XDG_CONFIG_HOME", "containers/auth.json", home, ".config/containers/auth.json");
-	CLEANUP(freep)
-	char *docker = place("DOCKER_CONFIG", "config.json", home, ".docker/config.json");
-	CLEANUP(freep) char *runtime = place("XDG_RUNTIME_DIR", "containers/auth.json", NULL, "");
-	char fallback[64];
-
-	(void)snprintf(fallback, sizeof fallback, "/run/containers/%u/auth.json", getuid());
-	search(credentials, 0, host, runtime ? runtime : fallback, observer);
-	search(credentials, 1, host, config, observer);
-	search(credentials, 2, host, docker, observer);
-}
-
-int credentials_load(struct credentials *ret, const struct auth_config *config,
-	struct observer *observer, struct error *err)
+int credentials_places(char *ret[static AUTH_FILES_MAX], bool *ret_is_named,
+	const struct auth_config *config, struct error *err)
 {
 	const char *named = config->authfile ? config->authfile : getenv("REGISTRY_AUTH_FILE");
-	int rc = 0;
+	CLEANUP(freep) char *home = home_directory();
 
-	*ret = (struct credentials){ .items = NULL };
-	buf_init(&ret->searched, 4096);
-	if (config->no_credentials) {
-		(void)buf_append_text(&ret->searched, "nowhere, as told"); /* only words */
-	} else if (named && *named) {
-		rc = load_file(ret, 0, config->host, named, err);
-		note(ret, named, 0);
-	} else {
-		search_usual_places(ret, config->host, observer);
+	if (config->no_credentials)
+		return 0;
+	if (named && *named) {
+		*ret_is_named = true;
+		ret[0] = strdup(named);
+		return ret[0] ? 0 : error_set(err, ENOMEM, "out of memory");
 	}
-	if (rc)
-		credentials_release(ret);
-	return rc;
+	ret[0] = place("XDG_RUNTIME_DIR", "containers/auth.json", NULL, "");
+	if (!ret[0] && asprintf(&ret[0], "/run/containers/%u/auth.json", getuid()) < 0)
+		ret[0] = NULL;
+	ret[1] = place(
+		"XDG_CONFIG_HOME", "containers/auth.json", home, ".config/containers/auth.json");
+	ret[2] = place("DOCKER_CONFIG", "config.json", home, ".docker/config.json");
+	return 0;
 }
 
 void credentials_release(struct credentials *credentials)
@@ -399,6 +416,7 @@ void credentials_release(struct credentials *credentials)
 	for (size_t i = 0; i < credentials->count; i++)
 		credential_release(&credentials->items[i]);
 	free(credentials->items);
-	buf_release(&credentials->searched);
+	for (size_t i = 0; i < AUTH_FILES_MAX; i++)
+		free(credentials->helpers[i]);
 	*credentials = (struct credentials){ .items = NULL };
 }

@@ -15,6 +15,9 @@ enum {
 	TOKENS_CACHED_MAX = 1024,
 	TOKEN_TEXT_MAX = 32 << 10, /* bytes of one token: it becomes a header */
 	TOKEN_EARLY_S = 5,         /* renewed so long before its end */
+	AUTH_FILES_MAX = 3,        /* places that are looked at */
+	HELPER_TIMEOUT_MS = 30000, /* for one answer: it may ask its user, or a cloud */
+	HELPER_ANSWER_MAX = 64 << 10,
 };
 
 /* challenge.c */
@@ -22,6 +25,7 @@ struct challenge {
 	enum auth_scheme scheme;
 	bool is_malformed;             /* one of its parameters is; it is not to be used */
 	char *realm, *service, *scope; /* or NULL */
+	char *error;                   /* of Bearer (RFC 6750 3.1), or NULL */
 };
 
 struct challenge_list {
@@ -36,34 +40,76 @@ void challenge_list_release(struct challenge_list *list);
 /* The strongest scheme that can be used, or NULL. */
 const struct challenge *challenge_list_best(const struct challenge_list *list);
 
-/* credentials.c */
+/* credentials.c: what auth files hold. */
 struct credential {
 	char *key;   /* "host/ns/repo", "host" */
 	size_t file; /* the how-manieth of those read */
 	char *user, *password;
 	char *identity_token; /* or NULL */
+	char *newer_token;    /* what a token server gave in its place, or NULL */
 };
 
+/* Those for one host. */
 struct credentials {
 	struct credential *items;
 	size_t count;
-	struct buf searched; /* for people */
+	char *helpers[AUTH_FILES_MAX]; /* whom each file says to ask first, or NULL */
 };
 
-int credentials_load(struct credentials *ret, const struct auth_config *config,
-	struct observer *observer, struct error *err);
-void credentials_release(struct credentials *credentials);
-const struct credential *credentials_find(
-	const struct credentials *credentials, const char *host, const char *repository);
-/* Adds the entries of an auth file's text that are for host. */
+void credential_release(struct credential *credential);
+int credential_copy(struct credential *ret, const struct credential *credential);
+/* The header line for Basic (RFC 7617), "" without a user; a secret, the caller's. */
+int credential_header(char **ret, const struct credential *credential, struct error *err);
+/* The user "<token>" has an identity token for a password. */
+int credential_find_token(struct credential *credential, struct error *err);
+
+/* The best of one file, or NULL. */
+const struct credential *credentials_find(const struct credentials *credentials, size_t file,
+	const char *host, const char *repository);
+/* Adds what an auth file's text has for host. */
 int credentials_parse(struct credentials *credentials, size_t file, const char *host,
 	const char *text, size_t len, struct error *err);
-/* "user:password" as base64; the caller's. */
-char *credential_basic(const struct credential *credential);
+int credentials_read(struct credentials *credentials, size_t file, const char *host,
+	const char *path, struct error *err);
+void credentials_release(struct credentials *credentials);
+/* Where to look, in this order; the caller's.  Named: by the user, and so the only one. */
+int credentials_places(char *ret[static AUTH_FILES_MAX], bool *ret_is_named,
+	const struct auth_config *config, struct error *err);
 
 /* Overwrites, then frees; NULL is fine. */
 void secret_free(char *secret);
 void secret_freep(char **secret);
+
+/* helper.c */
+bool helper_name_is_valid(const char *name);
+/* Asks for a server's credentials; leaves *ret as it was when there are none. */
+int helper_get(struct credential *ret, const char *name, const char *server, uint64_t timeout_ms,
+	struct cancel *cancel, struct error *err);
+int helper_answer_parse(struct credential *ret, const char *text, size_t len, struct error *err);
+
+/*
+ * wallet.c: the credentials for one host, as they are now.  Files are read again when they change,
+ * helpers are asked when somebody needs them, and again when what they gave was refused.
+ * Thread-safe.  Versions count the changes; the first is 1.
+ */
+struct wallet;
+
+int wallet_new(struct wallet **ret, const struct auth_config *config, struct observer *observer,
+	struct error *err);
+void wallet_free(struct wallet *wallet);
+/* The credential for a repository (NULL: for the registry), a copy, without user and identity token
+ * when there is none; *ret_version is of what is known.  refused: a version of which the credential
+ * was refused, so that it is worth looking for another; 0: none was.  Waits for a helper.  -EINTR,
+ * -ENOMEM; helpers and files that fail are told to the observer. */
+int wallet_find(struct wallet *wallet, const char *repository, uint64_t refused,
+	struct credential *ret, uint64_t *ret_version, struct cancel *cancel, struct error *err);
+/* Is nothing there that could hold a credential? */
+bool wallet_is_empty(struct wallet *wallet);
+/* Where it looked, and what became of it, for people. */
+void wallet_describe(struct wallet *wallet, struct buf *ret);
+/* What tells identities apart: secrets in files; of helpers, whose secrets come and go, their
+ * names. */
+void wallet_write_identity(struct wallet *wallet, struct buf *ret);
 
 /* realm.c: where tokens come from. */
 struct realm {

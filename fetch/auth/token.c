@@ -12,8 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <json-c/json.h>
-
 #include "model/cleanup.h"
 #include "model/json.h"
 
@@ -91,13 +89,14 @@ static bool is_token_text(const char *text)
 
 /* Whatever the server's clock says, time counts from now; too short or absurd
  * lifetimes become the specification's minimum. */
-static uint64_t lifetime_of(struct json_object *document)
+static uint64_t lifetime_of(const struct json_members *document)
 {
-	uint64_t seconds = AUTH_TOKEN_MIN_S;
-	struct error ignored;
+	const struct json_member *member = json_members_find(document, "expires_in");
+	uint64_t seconds;
 
-	if (json_get_size(document, "expires_in", &seconds, &ignored))
+	if (!member || strspn(member->value, "0123456789") != member->len)
 		return AUTH_TOKEN_MIN_S;
+	seconds = strtoull(member->value, NULL, 10); /* too large: ULLONG_MAX */
 	if (seconds < AUTH_TOKEN_MIN_S)
 		return AUTH_TOKEN_MIN_S;
 	return seconds > AUTH_TOKEN_MAX_S ? AUTH_TOKEN_MAX_S : seconds;
@@ -105,27 +104,27 @@ static uint64_t lifetime_of(struct json_object *document)
 
 int token_answer_parse(struct token_answer *ret, const char *text, size_t len, struct error *err)
 {
-	CLEANUP(json_putp) struct json_object *document = NULL;
+	CLEANUP(json_members_release) struct json_members document = { 0 };
 	CLEANUP(secret_freep) char *token = NULL;
 	CLEANUP(secret_freep) char *refresh = NULL;
 	int rc;
 
-	rc = json_parse(&document, text, len, err);
-	if (!rc && !json_object_is_type(document, json_type_object))
-		rc = error_set(err, EIO, "no object");
+	rc = json_members_parse(&document, text, len, err);
 	if (!rc)
-		rc = json_get_string(document, "token", &token, err);
+		rc = json_members_check_unique(&document, err);
+	if (!rc)
+		rc = json_members_string(&document, "token", &token, err);
 	if (!rc && !token)
-		rc = json_get_string(document, "access_token", &token, err);
+		rc = json_members_string(&document, "access_token", &token, err);
 	if (!rc)
-		rc = json_get_string(document, "refresh_token", &refresh, err);
+		rc = json_members_string(&document, "refresh_token", &refresh, err);
 	if (rc)
 		return rc;
 	if (!token || !is_token_text(token))
 		return error_set(err, EIO, "no token that can be sent");
 	*ret = (struct token_answer){ .token = TAKE(token),
 		.refresh_token = TAKE(refresh),
-		.lifetime_s = lifetime_of(document) };
+		.lifetime_s = lifetime_of(&document) };
 	return 0;
 }
 
@@ -149,6 +148,7 @@ static int refused(long status, const char *realm, struct error *err)
 static struct http_request request_to(const struct realm *realm, const char *url)
 {
 	return (struct http_request){ .url = url,
+		.is_secret = true,
 		.is_elsewhere = !realm->is_registry,
 		.is_referred = !realm->is_permitted,
 		.referrer_zone = realm->zone };
@@ -159,11 +159,11 @@ static int exchange(struct token_answer *ret, long *ret_status, struct http *htt
 	const struct http_request *request, struct cancel *cancel, struct error *err)
 {
 	struct http_transfer *transfer = NULL;
-	struct buf body;
+	CLEANUP(buf_release) struct buf body;
 	char text[256];
 	int rc;
 
-	buf_init(&body, AUTH_TOKEN_MAX);
+	buf_init_secret(&body, AUTH_TOKEN_MAX);
 	rc = http_fetch(&transfer, http, request, &body, cancel, err);
 	if (!rc) {
 		*ret_status = http_response(transfer)->status;
@@ -174,19 +174,16 @@ static int exchange(struct token_answer *ret, long *ret_status, struct http *htt
 				http_url_for_log(request->url, text, sizeof text));
 		http_close(transfer);
 	}
-	if (body.data)
-		explicit_bzero(body.data, body.capacity);
-	buf_release(&body);
 	return rc;
 }
 
 static int post(struct token_answer *ret, long *ret_status, struct http *http,
 	const struct token_request *request, struct cancel *cancel, struct error *err)
 {
-	struct buf form;
+	CLEANUP(buf_release) struct buf form;
 	int rc;
 
-	buf_init(&form, 4 * AUTH_FILE_MAX);
+	buf_init_secret(&form, 4 * AUTH_FILE_MAX);
 	make_form(&form, request);
 	rc = buf_status(&form);
 	if (rc) {
@@ -198,21 +195,7 @@ static int post(struct token_answer *ret, long *ret_status, struct http *http,
 		post.form = form.data;
 		rc = exchange(ret, ret_status, http, &post, cancel, err);
 	}
-	if (form.data)
-		explicit_bzero(form.data, form.capacity);
-	buf_release(&form);
 	return rc;
-}
-
-static int basic_line(char **ret, const struct credential *credential, struct error *err)
-{
-	CLEANUP(secret_freep) char *basic = credential_basic(credential);
-
-	if (!basic || asprintf(ret, "Authorization: Basic %s", basic) < 0) {
-		*ret = NULL;
-		return error_set(err, ENOMEM, "out of memory");
-	}
-	return 0;
 }
 
 static int get(struct token_answer *ret, long *ret_status, struct http *http,
@@ -228,7 +211,7 @@ static int get(struct token_answer *ret, long *ret_status, struct http *http,
 	if (buf_status(&url))
 		rc = error_set(err, EPROTO, "a challenge too long to answer");
 	else if (request->credential && request->credential->user)
-		rc = basic_line(&line, request->credential, err);
+		rc = credential_header(&line, request->credential, err);
 	if (!rc) {
 		struct http_request get = request_to(request->realm, url.data);
 

@@ -7,7 +7,8 @@
  * host is one for which that is allowed, and https did not come about: a
  * certificate that does not verify is an answer, and no reason for http.
  *
- * At most one challenge is answered per request; the second 401 is final.
+ * A challenge is answered once per request, and once more when the token was revoked or
+ * other credentials have turned up since; the third 401 is final.
  */
 #include "fetch/registry/request.h"
 
@@ -233,9 +234,12 @@ void registry_drain(struct http_transfer *transfer)
 		len += (size_t)n;
 }
 
-/* Sends once; *ret_again: a challenge was answered, and it should be sent anew. */
+enum { CHALLENGES_ANSWERED = 2 };
+
+/* Sends for the how-manieth time; *ret_again: a challenge was answered, and it should be sent anew.
+ */
 static int try_call(struct registry *registry, const struct call *call, const char *scope,
-	struct attempt *attempt, bool is_last, struct http_transfer **ret, bool *ret_again,
+	struct attempt *attempt, unsigned round, struct http_transfer **ret, bool *ret_again,
 	struct error *err)
 {
 	CLEANUP(secret_linep) char *line = NULL;
@@ -250,13 +254,17 @@ static int try_call(struct registry *registry, const struct call *call, const ch
 	rc = send_attempt(registry, attempt, &transfer, err);
 	if (rc)
 		return error_prefix(err, rc, "%s", call->subject);
-	if (is_last || !is_own_challenge(registry, transfer)) {
+	if (round == CHALLENGES_ANSWERED || !is_own_challenge(registry, transfer)) {
+		*ret = transfer;
+		return 0;
+	}
+	rc = auth_challenge(registry->auth, call->repository, scope, line, round > 0,
+		http_response(transfer), attempt->cancel, err);
+	if (rc == -EACCES && round) { /* then its own words say most */
 		*ret = transfer;
 		return 0;
 	}
 	registry_drain(transfer);
-	rc = auth_challenge(registry->auth, call->repository, scope, line, http_response(transfer),
-		attempt->cancel, err);
 	http_close(transfer);
 	if (rc)
 		return denied(registry, call, rc, err);
@@ -270,7 +278,7 @@ int registry_call(struct registry *registry, const struct call *call, struct buf
 	struct attempt attempt = { .call = call, .body = body, .cancel = cancel };
 	CLEANUP(freep) char *scope = NULL;
 	struct error ignored;
-	bool again;
+	bool again = true;
 	int rc;
 
 	if (!err)
@@ -281,10 +289,8 @@ int registry_call(struct registry *registry, const struct call *call, struct buf
 		return rc ? error_prefix(err, rc, "%s", call->subject) : 0;
 	}
 	rc = make_scope(&scope, call, err);
-	if (!rc)
-		rc = try_call(registry, call, scope, &attempt, false, ret, &again, err);
-	if (!rc && again)
-		rc = try_call(registry, call, scope, &attempt, true, ret, &again, err);
+	for (unsigned round = 0; !rc && again; round++)
+		rc = try_call(registry, call, scope, &attempt, round, ret, &again, err);
 	return rc;
 }
 

@@ -97,41 +97,62 @@ static const struct credential_case {
 	const char *name, *text, *host, *repository;
 	int rc;
 	const char *password, *identity_token; /* NULL and NULL: none found */
+	const char *helper;
 } credential_cases[] = {
 	{ "by host", "{\"auths\":{\"h:5000\":{\"auth\":\"" U1 "\"}}}", "h:5000", "a/b", 0, "one",
-		NULL },
+		NULL, NULL },
 	{ "the port counts", "{\"auths\":{\"h:5000\":{\"auth\":\"" U1 "\"}}}", "h", "a/b", 0, NULL,
-		NULL },
+		NULL, NULL },
 	{ "a password with colons", "{\"auths\":{\"h\":{\"auth\":\"" U2 "\"}}}", "h", NULL, 0,
-		"two::", NULL },
+		"two::", NULL, NULL },
 	{ "the longest key",
 		"{\"auths\":{\"h\":{\"auth\":\"" U1 "\"},\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
-		"a/b", 0, "two::", NULL },
+		"a/b", 0, "two::", NULL, NULL },
 	{ "a key ends at a slash",
 		"{\"auths\":{\"h\":{\"auth\":\"" U1 "\"},\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
-		"ab", 0, "one", NULL },
+		"ab", 0, "one", NULL, NULL },
 	{ "a longer key is not for the host", "{\"auths\":{\"h/a\":{\"auth\":\"" U2 "\"}}}", "h",
-		NULL, 0, NULL, NULL },
+		NULL, 0, NULL, NULL, NULL },
 	{ "an URL", "{\"auths\":{\"https://h/v1/\":{\"auth\":\"" U1 "\"}}}", "h", "a", 0, "one",
-		NULL },
+		NULL, NULL },
 	{ "Docker Hub's old key",
 		"{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"" U1 "\"}}}", "docker.io",
-		"library/a", 0, "one", NULL },
+		"library/a", 0, "one", NULL, NULL },
 	{ "the same without https", "{\"auths\":{\"index.docker.io/v1/\":{\"auth\":\"" U1 "\"}}}",
-		"docker.io", "library/a", 0, "one", NULL },
+		"docker.io", "library/a", 0, "one", NULL, NULL },
 	{ "an identity token", "{\"auths\":{\"h\":{\"auth\":\"" U1 "\",\"identitytoken\":\"id\"}}}",
-		"h", "a", 0, "one", "id" },
+		"h", "a", 0, "one", "id", NULL },
 	{ "an identity token as a password", "{\"auths\":{\"h\":{\"auth\":\"" TOKEN_USER "\"}}}",
-		"h", "a", 0, "id", "id" },
-	{ "an empty entry", "{\"auths\":{\"h\":{}},\"credsStore\":\"x\"}", "h", "a", 0, NULL,
+		"h", "a", 0, "id", "id", NULL },
+	{ "an empty entry", "{\"auths\":{\"h\":{}}}", "h", "a", 0, NULL, NULL, NULL },
+	{ "a helper for the host", "{\"credHelpers\":{\"h\":\"one\"},\"credsStore\":\"two\"}", "h",
+		"a", 0, NULL, NULL, "one" },
+	{ "a helper for another host", "{\"credHelpers\":{\"h:1\":\"one\"}}", "h", "a", 0, NULL,
+		NULL, NULL },
+	{ "a store, and an entry",
+		"{\"credHelpers\":{\"i\":\"one\"},\"credsStore\":\"two\","
+		"\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}",
+		"h", "a", 0, "one", NULL, "two" },
+	{ "a helper for Docker Hub", "{\"credHelpers\":{\"https://index.docker.io/v1/\":\"one\"}}",
+		"docker.io", "library/a", 0, NULL, NULL, "one" },
+	{ "a store without a name", "{\"credsStore\":\"\"}", "h", "a", 0, NULL, NULL, NULL },
+	{ "a helper's path", "{\"credsStore\":\"../one\"}", "h", "a", -EIO, NULL, NULL, NULL },
+	{ "a helper with a line break", "{\"credsStore\":\"a\\nb\"}", "h", "a", -EIO, NULL, NULL,
 		NULL },
-	{ "no auths", "{}", "h", "a", 0, NULL, NULL },
+	{ "a helper that is no name", "{\"credHelpers\":{\"h\":7}}", "h", "a", -EIO, NULL, NULL,
+		NULL },
+	{ "nulls", "{\"auths\":null,\"credHelpers\":null,\"credsStore\":null}", "h", "a", 0, NULL,
+		NULL, NULL },
+	{ "a key twice", "{\"auths\":{\"h\":{},\"h\":{}}}", "h", "a", -EIO, NULL, NULL, NULL },
+	{ "escapes", "{\"auths\":{\"\\u0068\":{\"auth\":\"dXNlc\\u006apvbmU=\"}}}", "h", "a", 0,
+		"one", NULL, NULL },
+	{ "no auths", "{}", "h", "a", 0, NULL, NULL, NULL },
 	{ "bad base64 of another host", "{\"auths\":{\"i\":{\"auth\":\"*\"}}}", "h", "a", 0, NULL,
-		NULL },
-	{ "bad base64", "{\"auths\":{\"h\":{\"auth\":\"*\"}}}", "h", "a", -EIO, NULL, NULL },
-	{ "no colon", "{\"auths\":{\"h\":{\"auth\":\"Zm9v\"}}}", "h", "a", -EIO, NULL, NULL },
-	{ "no JSON", "auths: {}", "h", "a", -EIO, NULL, NULL },
-	{ "no object", "[]", "h", "a", -EIO, NULL, NULL },
+		NULL, NULL },
+	{ "bad base64", "{\"auths\":{\"h\":{\"auth\":\"*\"}}}", "h", "a", -EIO, NULL, NULL, NULL },
+	{ "no colon", "{\"auths\":{\"h\":{\"auth\":\"Zm9v\"}}}", "h", "a", -EIO, NULL, NULL, NULL },
+	{ "no JSON", "auths: {}", "h", "a", -EIO, NULL, NULL, NULL },
+	{ "no object", "[]", "h", "a", -EIO, NULL, NULL, NULL },
 };
 
 static void finds_credentials(void **state)
@@ -143,28 +164,287 @@ static void finds_credentials(void **state)
 
 	assert_int_equal(
 		credentials_parse(&credentials, 0, c->host, c->text, strlen(c->text), &err), c->rc);
-	found = credentials_find(&credentials, c->host, c->repository);
+	found = credentials_find(&credentials, 0, c->host, c->repository);
 	assert_int_equal(found != NULL, c->password != NULL);
 	if (found) {
 		assert_string_equal(found->password, c->password);
 		equal_or_null(found->identity_token, c->identity_token);
 	}
+	equal_or_null(credentials.helpers[0], c->helper);
 	credentials_release(&credentials);
 }
 
-/* An earlier file wins over a longer key in a later one. */
-static void prefers_earlier_file(void **state)
+/* ---- helpers ------------------------------------------------------------------------------ */
+
+static const struct helper_answer_case {
+	const char *text;
+	int rc;
+	const char *user, *password, *identity_token;
+} helper_answer_cases[] = {
+	{ "{\"ServerURL\":\"h\",\"Username\":\"u\",\"Secret\":\"p\"}\n", 0, "u", "p", NULL },
+	{ "{\"ServerURL\":\"h\",\"Username\":\"<token>\",\"Secret\":\"id\"}", 0, "<token>", "id",
+		"id" },
+	{ "{\"Username\":\"u\",\"Secret\":\"a:b\\\"\\/\",\"Future\":[1]}", 0, "u", "a:b\"/", NULL },
+	{ "{\"ServerURL\":\"h\",\"Username\":\"\",\"Secret\":\"\"}", 0, NULL, NULL, NULL },
+	{ "{}", 0, NULL, NULL, NULL },
+	{ "{\"Username\":\"a:b\",\"Secret\":\"p\"}", -EIO, NULL, NULL, NULL },
+	{ "{\"Secret\":\"p\"}", -EIO, NULL, NULL, NULL },
+	{ "{\"Username\":\"u\",\"Secret\":[]}", -EIO, NULL, NULL, NULL },
+	{ "{\"Username\":\"u\",\"Secret\":\"a\\u0000b\"}", -EIO, NULL, NULL, NULL },
+	{ "{\"Username\":\"u\",\"Username\":\"v\",\"Secret\":\"p\"}", -EIO, NULL, NULL, NULL },
+	{ "[]", -EIO, NULL, NULL, NULL },
+	{ "", -EIO, NULL, NULL, NULL },
+};
+
+static void reads_helper_answer(void **state)
 {
-	static const char first[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
-	static const char second[] = "{\"auths\":{\"h/a\":{\"auth\":\"" U2 "\"}}}";
-	struct credentials credentials = { .items = NULL };
+	const struct helper_answer_case *c = *state;
+	struct credential credential = { .key = NULL };
+	struct error err;
+
+	assert_int_equal(helper_answer_parse(&credential, c->text, strlen(c->text), &err), c->rc);
+	equal_or_null(credential.user, c->user);
+	equal_or_null(credential.password, c->password);
+	equal_or_null(credential.identity_token, c->identity_token);
+	credential_release(&credential);
+}
+
+static struct fault_server server;
+static struct test_observer observer;
+
+/* A program of that name, first in $PATH, of which $0 is the path. */
+static void write_helper(const char *name, const char *script)
+{
+	char path[256], text[1024];
+
+	(void)snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
+	(void)snprintf(path, sizeof path, "bin/docker-credential-%s", name);
+	write_file(server.dir, path, text, strlen(text));
+	(void)snprintf(path, sizeof path, "%s/bin/docker-credential-%s", server.dir, name);
+	assert_int_equal(chmod(path, 0700), 0);
+}
+
+#define GIVES(password) "echo '{\"Username\":\"u\",\"Secret\":\"" password "\"}'"
+
+static const struct helper_case {
+	const char *name, *script; /* NULL: there is no such program */
+	uint64_t timeout_ms;
+	int rc;
+	const char *password, *error;
+} helper_cases[] = {
+	{ "gives what it has", "read -r s; test \"$1 $s\" = 'get h:5000' && " GIVES("p"), 30000, 0,
+		"p", NULL },
+	{ "does not read", GIVES("p"), 30000, 0, "p", NULL },
+	{ "has none", "echo credentials not found in native keychain; exit 1", 30000, 0, NULL,
+		NULL },
+	{ "has none, and does not fail", "echo credentials not found in native keychain", 30000, 0,
+		NULL, NULL },
+	{ "fails", "echo hunter2; echo hunter2 >&2; exit 3", 30000, -EIO, NULL, "exit status 3" },
+	{ "is killed", "kill -9 $$", 30000, -EIO, NULL, "signal 9" },
+	{ "says nonsense", "echo hunter2", 30000, -EIO, NULL, "malformed JSON" },
+	{ "says nothing", "", 30000, -EIO, NULL, "malformed JSON" },
+	{ "is missing", NULL, 30000, -ENOENT, NULL, "no such program" },
+	{ "hangs", "trap '' TERM; sleep 1000", 200, -ETIMEDOUT, NULL, "in time" },
+	{ "closes its output and hangs", "exec >&-; sleep 1000", 200, -ETIMEDOUT, NULL, "in time" },
+	{ "writes too much", "while :; do echo hunter2hunter2; done", 30000, -EFBIG, NULL,
+		"too much" },
+	{ "leaves somebody behind", "sleep 1000 & " GIVES("p"), 30000, 0, "p", NULL },
+	{ "has three descriptors and no terminal", /* and ls one more */
+		"test \"$(echo $(ls /proc/self/fd))\" = '0 1 2 3' && "
+		"test $(readlink /proc/$$/fd/2) = /dev/null && test $(ps -o sid= -p $$) = $$ && " GIVES(
+			"p"),
+		30000, 0, "p", NULL },
+	{ "has no signal ignored or blocked", /* but for two of glibc's own */
+		"grep -q 'SigIgn:.0000000[01][08]0000000' /proc/self/status && "
+		"grep -q 'SigBlk:.0000000000000000' /proc/self/status && " GIVES("p"),
+		30000, 0, "p", NULL },
+};
+
+static void asks_helper(void **state)
+{
+	const struct helper_case *c = *state;
+	struct credential credential = { .key = NULL };
+	struct error err = { "" };
+	int inherited = open("/", O_RDONLY), rc;
+
+	if (c->script)
+		write_helper("case", c->script);
+	rc = helper_get(
+		&credential, c->script ? "case" : "missing", "h:5000", c->timeout_ms, NULL, &err);
+	if (rc != c->rc)
+		print_error("%s\n", err.text);
+	assert_int_equal(rc, c->rc);
+	equal_or_null(credential.password, c->password);
+	if (c->error)
+		assert_non_null(strstr(err.text, c->error));
+	assert_null(strstr(err.text, "hunter2"));
+	credential_release(&credential);
+	(void)close(inherited);
+}
+
+static void *cancel_soon(void *context)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof path, "%s/started", server.dir);
+	while (access(path, F_OK))
+		usleep(1000);
+	cancel_set(context);
+	return NULL;
+}
+
+static void interrupts_helper(void **state)
+{
+	struct credential credential = { .key = NULL };
+	struct cancel cancel;
+	struct error err;
+	pthread_t thread;
+	char script[256];
 
 	(void)state;
-	assert_int_equal(credentials_parse(&credentials, 0, "h", first, sizeof first - 1, NULL), 0);
+	(void)snprintf(script, sizeof script, "touch %s/started; sleep 1000", server.dir);
+	write_helper("case", script);
+	cancel_init(&cancel);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancel), 0);
+	assert_int_equal(helper_get(&credential, "case", "h", 30000, &cancel, &err), -EINTR);
+	(void)pthread_join(thread, NULL);
+	cancel_release(&cancel);
+}
+
+/* ---- what is known changes ------------------------------------------------------------------ */
+
+static struct wallet *open_wallet(const char *text)
+{
+	const struct auth_config config = { .host = "h", .authfile = "auth.json" };
+	struct wallet *wallet;
+	struct error err;
+
+	test_observer_init(&observer);
+	assert_int_equal(chdir(server.dir), 0);
+	write_file(server.dir, "auth.json", text, strlen(text));
+	assert_int_equal(wallet_new(&wallet, &config, &observer.base, &err), 0);
+	return wallet;
+}
+
+/* password NULL: there is none.  Returns the version. */
+static uint64_t expect(struct wallet *wallet, uint64_t refused, const char *password)
+{
+	struct credential credential = { .key = NULL };
+	uint64_t version = 0;
+	struct error err;
+
+	assert_int_equal(wallet_find(wallet, "a", refused, &credential, &version, NULL, &err), 0);
+	equal_or_null(credential.password, password);
+	credential_release(&credential);
+	return version;
+}
+
+static void rereads_files(void **state)
+{
+	static const char one[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
+	static const char two[] = "{\"auths\":{\"h\":{\"auth\":\"" U2 "\"}}}";
+	struct wallet *wallet = open_wallet(one);
+	uint64_t version = expect(wallet, 0, "one");
+
+	(void)state;
+	assert_int_equal(expect(wallet, version, "one"), version); /* refused, and nothing better */
+	write_file(server.dir, "auth.json", two, sizeof two - 1);
+	assert_int_equal(expect(wallet, 0, "one"), version); /* nobody was refused: no hurry */
+	assert_int_not_equal(expect(wallet, version, "two::"), version);
+	version = expect(wallet, 0, "two::");
+	write_file(server.dir, "auth.json", "{", 1); /* half written */
+	assert_int_equal(expect(wallet, version, "two::"), version);
+	assert_non_null(strstr(observer.lines, "going on with the credentials that are known"));
+	write_file(server.dir, "auth.json", "{}", 2); /* logged out */
+	assert_int_not_equal(expect(wallet, version, NULL), version);
+	wallet_free(wallet);
+}
+
+static long helper_runs(void)
+{
+	char path[128];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/runs", server.dir);
+	return stat(path, &st) ? 0 : (long)st.st_size;
+}
+
+static void write_counting_helper(const char *script)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "printf . >>%s/runs; %s", server.dir, script);
+	write_helper("count", text);
+}
+
+static void asks_again(void **state)
+{
+	struct wallet *wallet = open_wallet("{\"credsStore\":\"count\"}");
+	long before = helper_runs();
+	uint64_t version, newer;
+
+	(void)state;
+	assert_int_equal(helper_runs(), before); /* nobody needed it */
+	write_counting_helper(GIVES("p"));
+	version = expect(wallet, 0, "p");
+	assert_int_equal(expect(wallet, 0, "p"), version);
+	assert_int_equal(helper_runs() - before, 1);
+	write_counting_helper(GIVES("q"));
+	newer = expect(wallet, version, "q");
+	assert_int_not_equal(newer, version);
 	assert_int_equal(
-		credentials_parse(&credentials, 1, "h", second, sizeof second - 1, NULL), 0);
-	assert_string_equal(credentials_find(&credentials, "h", "a")->password, "one");
-	credentials_release(&credentials);
+		expect(wallet, version, "q"), newer); /* refused before that: it is there */
+	assert_int_equal(helper_runs() - before, 2);
+	assert_int_equal(expect(wallet, newer, "q"), newer); /* nothing better: */
+	assert_int_equal(expect(wallet, newer, "q"), newer); /* not asked for a while */
+	assert_int_equal(helper_runs() - before, 3);
+	wallet_free(wallet);
+}
+
+static void leaves_failure_alone(void **state)
+{
+	struct wallet *wallet =
+		open_wallet("{\"credsStore\":\"count\",\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}");
+	CLEANUP(buf_release) struct buf text = { .max = 4096 };
+	long before = helper_runs();
+	uint64_t version;
+	char *told;
+
+	(void)state;
+	write_counting_helper("echo hunter2; exit 1");
+	version = expect(wallet, 0, "one"); /* what the file itself has */
+	assert_int_equal(expect(wallet, version, "one"), version);
+	assert_int_equal(helper_runs() - before, 1);
+	told = strstr(observer.lines, "docker-credential-count': exit status 1");
+	assert_non_null(told);
+	assert_null(strstr(told + 1, "docker-credential-count"));
+	assert_null(strstr(observer.lines, "hunter2"));
+	wallet_describe(wallet, &text);
+	assert_non_null(strstr(text.data, "exit status 1"));
+	wallet_free(wallet);
+}
+
+static void *find_one(void *context)
+{
+	(void)expect(context, 0, "p");
+	return NULL;
+}
+
+static void asks_once_for_all(void **state)
+{
+	enum { COUNT = 8 };
+	struct wallet *wallet = open_wallet("{\"credsStore\":\"count\"}");
+	long before = helper_runs();
+	pthread_t threads[COUNT];
+
+	(void)state;
+	write_counting_helper("sleep 0.2; " GIVES("p"));
+	for (size_t i = 0; i < COUNT; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, find_one, wallet), 0);
+	for (size_t i = 0; i < COUNT; i++)
+		(void)pthread_join(threads[i], NULL);
+	assert_int_equal(helper_runs() - before, 1);
+	wallet_free(wallet);
 }
 
 /* ---- realms ------------------------------------------------------------------------------- */
@@ -315,9 +595,6 @@ static void reads_answer(void **state)
 
 /* ---- against a token server --------------------------------------------------------------- */
 
-static struct fault_server server;
-static struct test_observer observer;
-
 struct dance {
 	struct http *http;
 	struct auth *auth;
@@ -375,7 +652,7 @@ static int header(struct dance *dance, char **ret)
 
 static int challenged(struct dance *dance, const char *used, struct error *err)
 {
-	return auth_challenge(dance->auth, "app", SCOPE, used, &dance->answer, NULL, err);
+	return auth_challenge(dance->auth, "app", SCOPE, used, false, &dance->answer, NULL, err);
 }
 
 static const char *described(struct dance *dance, char text[static 1024])
@@ -505,6 +782,100 @@ static void stays_out(void **state)
 	dance_release(&dance);
 }
 
+static void write_auth(const char *text)
+{
+	write_file(server.dir, "auth.json", text, strlen(text));
+}
+
+/* Another password while the mount lives: tried when the old one is refused, by either scheme. */
+static void follows_rotation(void **state)
+{
+	const char *challenge = *state;
+	CLEANUP(freep) char *line = NULL;
+	CLEANUP(freep) char *newer = NULL;
+	struct dance dance;
+	struct error err = { "" };
+	char text[256];
+
+	dance_init(&dance, BAD);
+	if (challenge)
+		dance.challenges[0] = (char *)challenge;
+	(void)snprintf(text, sizeof text, "{\"auths\":{\"%s\":" GOOD "}}", dance.host);
+	if (challenge) { /* a first answer that the registry refuses */
+		assert_int_equal(challenged(&dance, "", &err), 0);
+		assert_int_equal(header(&dance, &line), 0);
+		assert_int_equal(challenged(&dance, line, &err), -EACCES);
+		write_auth(text);
+		assert_int_equal(challenged(&dance, line, &err), 0);
+		assert_int_equal(header(&dance, &newer), 0);
+		assert_string_equal(newer, "Authorization: Basic dTpw");
+	} else {
+		assert_int_equal(challenged(&dance, "", &err), -EACCES);
+		assert_int_equal(fault_stat(&server, "token_requests"), 1);
+		write_auth(text);
+		assert_int_equal(challenged(&dance, "", &err), 0);
+		assert_int_equal(fault_stat(&server, "token_requests"), 3);
+	}
+	dance_release(&dance);
+}
+
+/* A token that was fetched for this request, and refused: only other credentials help. */
+static void looks_for_others(void **state)
+{
+	CLEANUP(freep) char *line = NULL;
+	struct dance dance;
+	struct error err = { "" };
+	char text[256];
+
+	(void)state;
+	dance_init(&dance, NULL);
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(header(&dance, &line), 0);
+	assert_int_equal(
+		auth_challenge(dance.auth, "app", SCOPE, line, true, &dance.answer, NULL, &err),
+		-EACCES);
+	assert_int_equal(fault_stat(&server, "token_requests"), 1);
+	(void)snprintf(text, sizeof text, "{\"auths\":{\"%s\":" GOOD "}}", dance.host);
+	write_auth(text);
+	assert_int_equal(
+		auth_challenge(dance.auth, "app", SCOPE, line, true, &dance.answer, NULL, &err), 0);
+	assert_int_equal(fault_stat(&server, "token_requests"), 2);
+	assert_int_equal(fault_stat(&server, "basic"), 1);
+	dance_release(&dance);
+}
+
+/* What a server gives for an identity token is used from then on; and GET where POST is not known.
+ */
+static void rotates_refresh_token(void **state)
+{
+	struct dance dance;
+	struct error err = { "" };
+
+	(void)state;
+	dance_init(&dance, "{\"identitytoken\":\"u:p\"}");
+	fault_rules(&server,
+		"[{\"match\":{\"method\":\"POST\"},\"times\":1,\"do\":{\"status\":200,\"body\":"
+		"\"{\\\"access_token\\\":\\\"a\\\",\\\"refresh_token\\\":\\\"u:newer\\\"}\"}}]");
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	/* The server does not know "u:newer"; it knew what the file has. */
+	assert_int_equal(challenged(&dance, "Authorization: Bearer a", &err), -EACCES);
+	assert_int_equal(fault_stat(&server, "denied"), 1);
+	dance_release(&dance);
+}
+
+static void falls_back_to_get(void **state)
+{
+	struct dance dance;
+	struct error err = { "" };
+
+	(void)state;
+	dance_init(&dance, "{\"auth\":\"dTpw\",\"identitytoken\":\"u:q\"}");
+	fault_rules(&server, "[{\"match\":{\"method\":\"POST\"},\"do\":{\"status\":405}}]");
+	assert_int_equal(challenged(&dance, "", &err), 0);
+	assert_int_equal(fault_stat(&server, "basic"), 1);
+	dance_release(&dance);
+}
+
 static void refuses_basic_once(void **state)
 {
 	struct dance dance;
@@ -532,8 +903,8 @@ static void *ask(void *context)
 	struct asker *asker = context;
 	struct error err;
 
-	asker->rc = auth_challenge(
-		asker->dance->auth, "app", SCOPE, "", &asker->dance->answer, asker->cancel, &err);
+	asker->rc = auth_challenge(asker->dance->auth, "app", SCOPE, "", false,
+		&asker->dance->answer, asker->cancel, &err);
 	return NULL;
 }
 
@@ -620,9 +991,12 @@ static void misses_named_file(void **state)
 /* The usual places, in their order; one that is malformed is passed over with a warning. */
 static void searches_usual_places(void **state)
 {
-	static const char docker[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
-	struct credentials credentials;
+	static const char one[] = "{\"auths\":{\"h\":{\"auth\":\"" U1 "\"}}}";
+	static const char two[] = "{\"auths\":{\"h/a\":{\"auth\":\"" U2 "\"}}}";
+	static const char *const directories[] = { "containers", ".docker", ".config",
+		".config/containers" };
 	const struct auth_config config = { .host = "h" };
+	struct wallet *wallet;
 	char path[128];
 
 	(void)state;
@@ -630,27 +1004,67 @@ static void searches_usual_places(void **state)
 	(void)unsetenv("REGISTRY_AUTH_FILE");
 	(void)setenv("HOME", server.dir, 1);
 	(void)setenv("XDG_RUNTIME_DIR", server.dir, 1);
-	(void)setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+	(void)unsetenv("XDG_CONFIG_HOME");
 	(void)unsetenv("DOCKER_CONFIG");
-	(void)snprintf(path, sizeof path, "%s/containers", server.dir);
-	assert_int_equal(mkdir(path, 0700), 0);
-	(void)snprintf(path, sizeof path, "%s/.docker", server.dir);
-	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", server.dir, directories[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	write_file(server.dir, ".docker/config.json", one, sizeof one - 1);
 	write_file(server.dir, "containers/auth.json", "{", 1);
-	write_file(server.dir, ".docker/config.json", docker, sizeof docker - 1);
-	assert_int_equal(credentials_load(&credentials, &config, &observer.base, NULL), 0);
-	assert_string_equal(credentials_find(&credentials, "h", "a")->password, "one");
+	assert_int_equal(wallet_new(&wallet, &config, &observer.base, NULL), 0);
+	(void)expect(wallet, 0, "one");
 	assert_non_null(strstr(observer.lines, "containers/auth.json"));
-	credentials_release(&credentials);
+	wallet_free(wallet);
+
+	/* An earlier file wins, whatever the length of its keys. */
+	write_file(server.dir, ".docker/config.json", two, sizeof two - 1);
+	write_file(server.dir, ".config/containers/auth.json", one, sizeof one - 1);
+	assert_int_equal(wallet_new(&wallet, &config, &observer.base, NULL), 0);
+	(void)expect(wallet, 0, "one");
+	wallet_free(wallet);
+
+	(void)snprintf(path, sizeof path, "%s/elsewhere", server.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)setenv("DOCKER_CONFIG", path, 1);
+	(void)setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+	write_file(server.dir, "elsewhere/config.json", two, sizeof two - 1);
+	assert_int_equal(wallet_new(&wallet, &config, &observer.base, NULL), 0);
+	(void)expect(wallet, 0, "two::");
+	wallet_free(wallet);
+
+	(void)snprintf(path, sizeof path, "%s/.config/containers/auth.json", server.dir);
+	(void)setenv("REGISTRY_AUTH_FILE", path, 1);
+	assert_int_equal(wallet_new(&wallet, &config, &observer.base, NULL), 0);
+	(void)expect(wallet, 0, "one");
+	wallet_free(wallet);
+
+	const struct auth_config nobody = { .host = "h", .no_credentials = true };
+	assert_int_equal(wallet_new(&wallet, &nobody, &observer.base, NULL), 0);
+	(void)expect(wallet, 0, NULL);
+	assert_true(wallet_is_empty(wallet));
+	wallet_free(wallet);
 }
 
 static int start_server(void **state)
 {
 	static const char *const args[] = { "--auth", "token", "--user", "u:p", NULL };
 
+	char path[1024];
+
+	sigset_t set;
+
 	(void)state;
 	fault_server_start(&server, args);
-	return 0;
+	(void)signal(SIGPIPE, SIG_IGN); /* as in the program */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)snprintf(path, sizeof path, "%s/bin", server.dir);
+	if (mkdir(path, 0700))
+		return -1;
+	(void)snprintf(path, sizeof path, "%s/bin:/usr/bin:/bin", server.dir);
+	return setenv("PATH", path, 1);
 }
 
 static int stop_server(void **state)
@@ -672,11 +1086,24 @@ int main(void)
 		add(answer_cases[i].text, reads_answer, &answer_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(dance_cases); i++)
 		add(dance_cases[i].name, dances, &dance_cases[i]);
-	add("an earlier file wins", prefers_earlier_file, NULL);
 	add("a token is learned, kept and renewed", learns_and_renews, NULL);
 	add("a token server of another site", withholds_credentials, NULL);
 	add("one that is permitted", withholds_credentials, "127.0.0.1");
 	add("a token server inside", stays_out, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(helper_answer_cases); i++)
+		add(helper_answer_cases[i].text, reads_helper_answer, &helper_answer_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(helper_cases); i++)
+		add(helper_cases[i].name, asks_helper, &helper_cases[i]);
+	add("a helper is interrupted", interrupts_helper, NULL);
+	add("files are read again", rereads_files, NULL);
+	add("a helper is asked again", asks_again, NULL);
+	add("a helper that fails is left alone", leaves_failure_alone, NULL);
+	add("a helper is asked once for all", asks_once_for_all, NULL);
+	add("another password, for tokens", follows_rotation, NULL);
+	add("another password, for Basic", follows_rotation, "Basic realm=x");
+	add("another token for other credentials", looks_for_others, NULL);
+	add("another refresh token", rotates_refresh_token, NULL);
+	add("GET in place of POST", falls_back_to_get, NULL);
 	add("Basic is tried once", refuses_basic_once, NULL);
 	add("one fetch for all who wait", fetches_once_for_all, NULL);
 	add("a cancelled fetch is taken over", passes_on_the_fetch, NULL);

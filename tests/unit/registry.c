@@ -534,9 +534,15 @@ static const struct blob_case {
 		.mode = MODE_TOKEN,
 		.rules = "[{\"match\":{\"path\":\"/blobs/\",\"auth\":true},\"times\":1,"
 			 "\"do\":{\"expire_token\":true}}]",
-		/* 401 without a token, 401 with one: that is all one request may cost. */
-		.rc = -EACCES,
 		.challenges = 2 },
+	{ .name = "tokens run out at once",
+		.mode = MODE_TOKEN,
+		.rules = "[{\"match\":{\"path\":\"/blobs/\",\"auth\":true},"
+			 "\"do\":{\"expire_token\":true}}]",
+		/* 401 without a token, with one, and with another: all that one request may cost.
+		 */
+		.rc = -EACCES,
+		.challenges = 3 },
 };
 
 static size_t read_stream(
