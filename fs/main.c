@@ -333,7 +333,6 @@ static enum exit_status serve(const struct options *options, int herald_fd)
 
 	block_signals();
 	raise_file_limit();
-	(void)prctl(PR_SET_DUMPABLE, 0); /* credentials stay out of core files */
 	rc = fs_open(&fs, herald_fd, &err);
 	if (!rc)
 		rc = mount_session(&fs, &err);
@@ -432,10 +431,10 @@ int main(int argc, char **argv)
 	} else if ((rc = check_mountpoint(&options, &err))) {
 		complain(&options, &err);
 		status = STATUS_FAILED;
-	} else if (options.foreground) {
-		status = serve(&options, -1);
 	} else {
-		status = serve_in_background(&options);
+		/* Credentials stay out of core files, and /proc/PID is for root alone. */
+		(void)prctl(PR_SET_DUMPABLE, 0);
+		status = options.foreground ? serve(&options, -1) : serve_in_background(&options);
 	}
 	options_release(&options);
 	return (int)status;

@@ -230,11 +230,20 @@ static int parse_choice(const char *text, const char *choices, unsigned *ret)
 	return -EINVAL;
 }
 
+/* A cleanup for text that may hold a password. */
+static void wipep(char **text)
+{
+	if (*text)
+		explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
 static int set_text(char **field, char *text, struct error *err)
 {
 	if (!text)
 		return error_set(err, ENOMEM, "out of memory");
-	free(*field);
+	wipep(field);
 	*field = text;
 	return 0;
 }
@@ -361,18 +370,58 @@ static int unknown_option(const struct options *options, const char *name, struc
 		options->program);
 }
 
+/* --- secrets --- */
+
+/* Where a proxy's "user:password" stands in text; 0: there is none.  The last '@' ends it, wherever
+ * it is: rather too much is hidden than a part of a password. */
+static size_t find_secret(const char *text, size_t len, size_t *ret_at)
+{
+	static const char proxy[] = "proxy=";
+	const char *value = text + strlen(proxy);
+	const char *at, *slashes;
+
+	if (len < strlen(proxy) || strncmp(text, proxy, strlen(proxy)))
+		return 0;
+	at = memrchr(value, '@', (size_t)(text + len - value));
+	if (!at)
+		return 0;
+	slashes = memmem(value, (size_t)(at - value), "://", 3);
+	*ret_at = (size_t)((slashes ? slashes + 3 : value) - text);
+	return (size_t)(at - text) - *ret_at;
+}
+
+/* In the command line, which everybody can read (ps): what stood there is lost. */
+static void overwrite_secret(char *text, size_t len)
+{
+	size_t at;
+	size_t secret_len = find_secret(text, len, &at);
+
+	if (secret_len)
+		memset(text + at, '*', secret_len);
+}
+
+static void keep_given(struct options *options, const char *text)
+{
+	size_t at;
+	size_t len = find_secret(text, strlen(text), &at);
+
+	if (len)
+		(void)buf_printf(&options->given, "%.*s***%s\n", (int)at, text, text + at + len);
+	else
+		(void)buf_printf(&options->given, "%s\n", text);
+}
+
 /* One "name" or "name=value"; in the --long spelling '-' stands for '_'. */
 static int set_option(struct options *options, const char *text, struct error *err)
 {
-	CLEANUP(freep) char *name = strdup(text);
-	char *value = name ? strchr(name, '=') : NULL;
+	size_t len = strcspn(text, "=");
+	const char *value = text[len] ? text + len + 1 : NULL;
+	CLEANUP(freep) char *name = strndup(text, len);
 
 	if (!name)
 		return error_set(err, ENOMEM, "out of memory");
 	if (!*text || is_ignored(text))
 		return 0;
-	if (value)
-		*value++ = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		int rc;
 
@@ -382,20 +431,21 @@ static int set_option(struct options *options, const char *text, struct error *e
 		if (!rc && rows[i].given_offset)
 			*(bool *)((char *)options + rows[i].given_offset) = true;
 		if (!rc)
-			(void)buf_printf(&options->given, "%s\n", text);
+			keep_given(options, text);
 		return rc;
 	}
 	return unknown_option(options, name, err);
 }
 
-static int set_list(struct options *options, const char *list, struct error *err)
+static int set_list(struct options *options, char *list, struct error *err)
 {
 	CLEANUP(freep) char *item = malloc(strlen(list) + 1);
+	char *begin = list;
 	size_t len = 0;
 
 	if (!item)
 		return error_set(err, ENOMEM, "out of memory");
-	for (const char *p = list;; p++) {
+	for (char *p = list;; p++) {
 		int rc;
 
 		if (*p == '\\' && p[1]) {
@@ -408,16 +458,20 @@ static int set_list(struct options *options, const char *list, struct error *err
 		}
 		item[len] = '\0';
 		rc = set_option(options, item, err);
+		explicit_bzero(item, len);
+		overwrite_secret(begin, (size_t)(p - begin));
 		if (rc || !*p)
 			return rc;
+		begin = p + 1;
 		len = 0;
 	}
 }
 
-static int set_long(struct options *options, const char *text, struct error *err)
+static int set_long(struct options *options, char *text, struct error *err)
 {
-	CLEANUP(freep) char *name = strdup(text);
+	CLEANUP(wipep) char *name = strdup(text);
 
+	overwrite_secret(text, strlen(text));
 	if (!name)
 		return error_set(err, ENOMEM, "out of memory");
 	for (char *p = name; *p && *p != '='; p++)
@@ -569,7 +623,7 @@ static int set_defaults(struct options *options, struct error *err)
 
 enum { LONG_HELP = 256, LONG_VERSION, LONG_FOREGROUND, LONG_OTHER };
 
-static int short_option(struct options *options, int c, const char *argument, struct error *err)
+static int short_option(struct options *options, int c, char *argument, struct error *err)
 {
 	switch (c) {
 	case 'o':
@@ -711,7 +765,7 @@ void options_release(struct options *options)
 		&options->cache_dir, &options->log };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		free(*texts[i]);
+		wipep(texts[i]);
 	reference_release(&options->reference);
 	if (options->has_platform)
 		platform_release(&options->wanted);

@@ -91,15 +91,17 @@ struct options {
 
 	bool is_helper; /* called as mount.* */
 	bool foreground;
-	bool fake;        /* check only */
-	bool sloppy;      /* unknown options are warnings */
-	struct buf given; /* the options as given, a line each, for .imgfs/options */
+	bool fake;   /* check only */
+	bool sloppy; /* unknown options are warnings */
+	struct buf
+		given; /* the options as given, a line each, without secrets: for .imgfs/options */
 };
 
 enum options_action { OPTIONS_MOUNT, OPTIONS_HELP, OPTIONS_VERSION };
 
-/* argv as main() got it.  On failure a message for people is in err, perhaps with a second
- * line "hint: ...".  Warnings (sloppy) go to stderr. */
+/* argv as main() got it; secrets in it are overwritten, since other users can read it.  On failure
+ * a message for people is in err, perhaps with a second line "hint: ...".  Warnings (sloppy) go to
+ * stderr. */
 int options_parse(struct options *ret, enum options_action *ret_action, int argc, char **argv,
 	struct error *err);
 void options_release(struct options *options);

@@ -375,18 +375,26 @@ static int start_thread(struct http *http)
 	return rc;
 }
 
+/* A proxy's URL may hold a password. */
+static void free_url(char *url)
+{
+	if (url)
+		explicit_bzero(url, strlen(url));
+	free(url);
+}
+
 static void release(struct http *http)
 {
 	if (http->multi)
 		(void)curl_multi_cleanup(http->multi);
 	(void)pthread_mutex_destroy(&http->lock);
-	free(http->proxy);
+	free_url(http->proxy);
 	free(http->user_agent);
 	free(http->ca_file);
 	free(http->ca_path);
 	free(http->client_cert);
 	free(http->client_key);
-	free(http->plain_proxy);
+	free_url(http->plain_proxy);
 	free(http->unix_socket);
 	cookies_free(http->cookies);
 	free(http);

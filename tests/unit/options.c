@@ -144,6 +144,48 @@ static void values_are_read(void **state)
 	options_release(&options);
 }
 
+static const struct secret_case {
+	const char *name;
+	const char *word, *overwritten; /* behind -o, unless it begins with "--" */
+	const char *proxy, *given;
+} secret_cases[] = {
+	{ "a proxy's password", "proxy=http://me:s3cret@p:3128", "proxy=http://*********@p:3128",
+		"http://me:s3cret@p:3128", "proxy=http://***@p:3128\n" },
+	{ "among others", "ttl=1,proxy=http://me:s3cret@p,ttl=2",
+		"ttl=1,proxy=http://*********@p,ttl=2", "http://me:s3cret@p",
+		"ttl=1\nproxy=http://***@p\nttl=2\n" },
+	{ "as a long option", "--proxy=http://me:s3cret@p", "--proxy=http://*********@p",
+		"http://me:s3cret@p", "proxy=http://***@p\n" },
+	{ "without a scheme", "proxy=me:s3cret@p", "proxy=*********@p", "me:s3cret@p",
+		"proxy=***@p\n" },
+	{ "with what should be escaped", "proxy=http://me:s3c/r@e\\,t@p",
+		"proxy=http://*************@p", "http://me:s3c/r@e,t@p", "proxy=http://***@p\n" },
+	{ "a proxy without one", "proxy=http://p:3128", "proxy=http://p:3128", "http://p:3128",
+		"proxy=http://p:3128\n" },
+	{ "no proxy", "user_agent=me:you@p", "user_agent=me:you@p", NULL, "user_agent=me:you@p\n" },
+};
+
+static void hides_secrets(void **state)
+{
+	const struct secret_case *c = *state;
+	bool is_long = !strncmp(c->word, "--", 2);
+	enum options_action action;
+	struct options options;
+	char word[64];
+	char *argv[] = { (char *)"imgfs", (char *)"oci:layout", (char *)"mnt",
+		is_long ? word : (char *)"-o", is_long ? NULL : word, NULL };
+
+	(void)snprintf(word, sizeof word, "%s", c->word);
+	assert_int_equal(options_parse(&options, &action, is_long ? 4 : 5, argv, NULL), 0);
+	assert_string_equal(word, c->overwritten);
+	assert_string_equal(options.given.data, c->given);
+	if (c->proxy)
+		assert_string_equal(options.proxy, c->proxy);
+	else
+		assert_null(options.proxy);
+	options_release(&options);
+}
+
 static void a_flag_means_what_its_caller_means(void **state)
 {
 	static const char *const as_helper[WORDS_MAX] = { "/sbin/mount.imgfs", "docker://debian",
@@ -189,15 +231,20 @@ static void what_is_not_given_has_its_default(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(words_cases) + 3] = {
+	struct CMUnitTest tests[3 + ARRAY_SIZE(words_cases) + ARRAY_SIZE(secret_cases)] = {
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(what_is_not_given_has_its_default),
 		cmocka_unit_test(a_flag_means_what_its_caller_means),
 	};
+	struct CMUnitTest *next = tests + 3;
 
 	for (size_t i = 0; i < ARRAY_SIZE(words_cases); i++)
-		tests[i + 3] = (struct CMUnitTest){ .name = words_cases[i].name,
+		*next++ = (struct CMUnitTest){ .name = words_cases[i].name,
 			.test_func = parses,
 			.initial_state = (void *)&words_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(secret_cases); i++)
+		*next++ = (struct CMUnitTest){ .name = secret_cases[i].name,
+			.test_func = hides_secrets,
+			.initial_state = (void *)&secret_cases[i] };
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }
