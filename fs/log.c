@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/log.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,7 +12,27 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "fetch/clock.h"
 #include "model/cleanup.h"
+
+/*
+ * Lines that tell of one cause are one incident.  When a registry fails under thousands of readers,
+ * the first INCIDENT_LINES in INCIDENT_MS are written and the others counted; the number is told
+ * with the next line of any kind, or when somebody reads the log.  So a flood neither fills the
+ * disk nor pushes out of the ring what led to it.
+ *
+ * Two causes are one when they differ in nothing but words with a digit in them: digests, ports,
+ * attempts.
+ */
+enum { INCIDENTS = 64, INCIDENT_LINES = 5, INCIDENT_MS = 10000, CAUSE_MAX = 200 };
+
+struct incident {
+	uint64_t key; /* 0: free */
+	uint64_t since_ms;
+	unsigned lines, suppressed;
+	enum log_level level;
+	char cause[CAUSE_MAX]; /* escaped, cut */
+};
 
 enum sink { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
 
@@ -19,10 +40,11 @@ struct log {
 	struct observer observer;
 	enum log_level level;
 	pthread_mutex_t lock;
-	enum sink sink;       /* under lock */
-	int fd;               /* SINK_FILE; under lock */
-	char *ring[LOG_RING]; /* under lock */
-	unsigned next;        /* under lock: where the next line goes */
+	enum sink sink;                       /* under lock */
+	int fd;                               /* SINK_FILE; under lock */
+	char *ring[LOG_RING];                 /* under lock */
+	unsigned next;                        /* under lock: where the next line goes */
+	struct incident incidents[INCIDENTS]; /* under lock */
 };
 
 static const struct {
@@ -123,7 +145,91 @@ static void keep_line(struct log *log, enum log_level level, const char *text)
 	log->next = (log->next + 1) % LOG_RING;
 }
 
-static void log_text(struct log *log, enum log_level level, const char *text)
+/* Under lock. */
+static void put_line(struct log *log, enum log_level level, const char *text)
+{
+	keep_line(log, level, text); /* the ring keeps info lines whatever the level */
+	if (level <= log->level)
+		write_line(log, level, text);
+}
+
+/* --- incidents; all of it under lock --- */
+
+/* FNV-1a over the words without a digit, and what stands between words. */
+static uint64_t incident_key(const char *cause)
+{
+	uint64_t key = UINT64_C(0xcbf29ce484222325);
+
+	while (*cause) {
+		size_t len = 0;
+		bool has_digit = false;
+
+		for (; isalnum((unsigned char)cause[len]); len++)
+			has_digit |= isdigit((unsigned char)cause[len]) != 0;
+		for (size_t i = 0; !has_digit && i < len; i++)
+			key = (key ^ (unsigned char)cause[i]) * UINT64_C(0x100000001b3);
+		cause += len;
+		if (*cause)
+			key = (key ^ (unsigned char)*cause++) * UINT64_C(0x100000001b3);
+	}
+	return key ? key : 1;
+}
+
+static void close_incident(struct log *log, struct incident *incident)
+{
+	char text[CAUSE_MAX + 64];
+
+	if (incident->suppressed) {
+		(void)snprintf(text, sizeof text, "%u more like it not written: %s",
+			incident->suppressed, incident->cause);
+		put_line(log, incident->level, text);
+	}
+	incident->key = 0;
+}
+
+static void close_incidents(struct log *log, uint64_t older_than_ms)
+{
+	uint64_t now = now_ms();
+
+	for (size_t i = 0; i < INCIDENTS; i++)
+		if (log->incidents[i].key && now - log->incidents[i].since_ms >= older_than_ms)
+			close_incident(log, &log->incidents[i]);
+}
+
+static struct incident *find_incident(struct log *log, enum log_level level, const char *cause)
+{
+	uint64_t key = incident_key(cause);
+	struct incident *oldest = log->incidents;
+
+	for (size_t i = 0; i < INCIDENTS; i++) {
+		struct incident *incident = &log->incidents[i];
+
+		if (incident->key == key)
+			return incident;
+		if (oldest->key && (!incident->key || incident->since_ms < oldest->since_ms))
+			oldest = incident;
+	}
+	if (oldest->key)
+		close_incident(log, oldest);
+	*oldest = (struct incident){ .key = key, .since_ms = now_ms(), .level = level };
+	log_escape(cause, oldest->cause, sizeof oldest->cause);
+	return oldest;
+}
+
+/* One more line of an incident: is it one too many? */
+static bool is_suppressed(struct log *log, enum log_level level, const char *cause)
+{
+	struct incident *incident = find_incident(log, level, cause);
+
+	if (incident->lines < INCIDENT_LINES) {
+		incident->lines++;
+		return false;
+	}
+	incident->suppressed++;
+	return true;
+}
+
+static void log_text(struct log *log, enum log_level level, const char *cause, const char *text)
 {
 	char escaped[LOG_LINE_MAX];
 
@@ -131,15 +237,15 @@ static void log_text(struct log *log, enum log_level level, const char *text)
 		return;
 	log_escape(text, escaped, sizeof escaped);
 	(void)pthread_mutex_lock(&log->lock);
-	keep_line(log, level, escaped); /* the ring keeps info lines whatever the level */
-	if (level <= log->level)
-		write_line(log, level, escaped);
+	close_incidents(log, INCIDENT_MS);
+	if (level > LOG_LEVEL_WARNING || !is_suppressed(log, level, cause))
+		put_line(log, level, escaped);
 	(void)pthread_mutex_unlock(&log->lock);
 }
 
 static void observe(struct observer *observer, enum log_level level, const char *text)
 {
-	log_text(container_of(observer, struct log, observer), level, text);
+	log_text(container_of(observer, struct log, observer), level, text, text);
 }
 
 void log_line(struct log *log, enum log_level level, const char *fmt, ...)
@@ -150,7 +256,18 @@ void log_line(struct log *log, enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	log_text(log, level, text);
+	log_text(log, level, text, text);
+}
+
+void log_failure(struct log *log, const char *cause, const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_text(log, LOG_LEVEL_ERROR, cause, text);
 }
 
 int log_new(struct log **ret, const char *where, enum log_level level, struct error *err)
@@ -180,6 +297,7 @@ void log_free(struct log *log)
 {
 	if (!log)
 		return;
+	close_incidents(log, 0);
 	for (size_t i = 0; i < LOG_RING; i++)
 		free(log->ring[i]);
 	if (log->sink == SINK_FILE)
@@ -204,6 +322,7 @@ void log_detach(struct log *log)
 void log_ring(struct log *log, struct buf *ret)
 {
 	(void)pthread_mutex_lock(&log->lock);
+	close_incidents(log, INCIDENT_MS);
 	for (unsigned i = 0; i < LOG_RING; i++) {
 		const char *line = log->ring[(log->next + i) % LOG_RING];
 

@@ -5,6 +5,8 @@
  *
  * Thread-safe.  Text from outside is escaped here: control characters and
  * what is not UTF-8 become \xHH, so a server cannot write to a terminal.
+ * Of errors and warnings with one cause (but for words with a digit: digests, attempts) five are
+ * written in ten seconds; the others are counted, and the count written later.
  */
 #ifndef FS_LOG_H
 #define FS_LOG_H
@@ -31,6 +33,10 @@ void log_ring(struct log *log, struct buf *ret); /* the ring as lines */
 
 __attribute__((format(printf, 3, 4))) void log_line(
 	struct log *log, enum log_level level, const char *fmt, ...);
+
+/* An error that many may meet at once: cause is the part of the line that is the same for all. */
+__attribute__((format(printf, 3, 4))) void log_failure(
+	struct log *log, const char *cause, const char *fmt, ...);
 
 /* Text from outside as a part of a line, cut where the room (6 bytes at least) ends. */
 void log_escape(const char *from, char *to, size_t room);

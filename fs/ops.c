@@ -421,11 +421,11 @@ static void reply_error(
 	if (is_worth_a_line(rc) || (rc == -EOPNOTSUPP && !is_xattr)) {
 		struct node *node = node_find(fs, request->ino);
 		CLEANUP(freep) char *path = node ? node_path(node) : NULL;
+		const char *cause = *need->err.text ? need->err.text : strerror(-rc);
 
 		fs->errors++;
-		log_line(fs->log, LOG_LEVEL_ERROR, "%s%s%s: %s  op=%s pid=%d", path ? path : "",
-			request->name ? "/" : "", request->name ? request->name : "",
-			*need->err.text ? need->err.text : strerror(-rc),
+		log_failure(fs->log, cause, "%s%s%s: %s  op=%s pid=%d", path ? path : "",
+			request->name ? "/" : "", request->name ? request->name : "", cause,
 			operation_names[request->op], (int)request->pid);
 	}
 	(void)fuse_reply_err(request->req, -rc); /* a failure: nobody there to tell */
