@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +27,7 @@
 #include "fs/index_command.h"
 #include "fs/objects.h"
 #include "fs/open.h"
+#include "fs/places.h"
 #include "fs/replies.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
@@ -99,6 +99,9 @@ static int open_cache(struct fs *fs, struct error *err)
 
 	if (!path)
 		return error_set(err, ENOMEM, "out of memory");
+	rc = places_check_cache(options, path, err);
+	if (rc)
+		return rc;
 	rc = cache_open(&fs->cache, path, options->cache_size, fs->observer, &why);
 	if (!rc)
 		return 0;
@@ -147,24 +150,6 @@ static void keep_fuse_message(enum fuse_log_level level, const char *fmt, va_lis
 	(void)level;
 	(void)vsnprintf(last_fuse_message, sizeof last_fuse_message, fmt, ap);
 	last_fuse_message[strcspn(last_fuse_message, "\n")] = '\0';
-}
-
-static int check_mountpoint(const struct options *options, struct error *err)
-{
-	struct stat st;
-
-	if (!strncmp(options->mountpoint, "/dev/fd/", 8))
-		return 0; /* opened by mount.fuse3 already */
-	if (stat(options->mountpoint, &st)) {
-		if (errno == ENOTCONN)
-			return error_set(err, ENOTCONN,
-				"%s: a dead mount is in the way\nhint: umount %s",
-				options->mountpoint, options->mountpoint);
-		return error_set(err, errno, "%s: %s", options->mountpoint, strerror(errno));
-	}
-	if (!S_ISDIR(st.st_mode))
-		return error_set(err, ENOTDIR, "%s: not a directory", options->mountpoint);
-	return 0;
 }
 
 /* fsname may hold commas and backslashes, which separate options. */
@@ -428,7 +413,8 @@ int main(int argc, char **argv)
 		status = puts("imgfs " IMGFS_VERSION) < 0 ? STATUS_SYSTEM : STATUS_OK;
 	} else if (options.fake) {
 		status = STATUS_OK;
-	} else if ((rc = check_mountpoint(&options, &err))) {
+	} else if ((rc = places_check_mountpoint(&options, &err)) ||
+		   (rc = places_check_options(&options, &err))) {
 		complain(&options, &err);
 		status = STATUS_FAILED;
 	} else {
