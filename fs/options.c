@@ -21,7 +21,8 @@
 enum { GIVEN_MAX = 64 << 10 };
 
 enum kind {
-	KIND_FLAG, /* no value, or yes/no */
+	KIND_FLAG,  /* no value, or yes/no */
+	KIND_UNSET, /* no value: takes a flag back */
 	KIND_TEXT,
 	KIND_PATH, /* made absolute: the daemon's directory is / */
 	KIND_TIME, /* ms; a number with s, m, h, d; forever */
@@ -103,7 +104,9 @@ static const struct option_row rows[] = {
 	{ "log", KIND_TEXT, AT(log), 0, NULL, NULL, "stderr, syslog, or a file" },
 	{ "log_level", KIND_TEXT, 0, 0, NULL, "warning", "error, warning, info, debug or trace" },
 	{ "suid", KIND_FLAG, AT(suid), 0, NULL, NULL, "root only: honour set-user-ID bits" },
+	{ "nosuid", KIND_UNSET, AT(suid), 0, NULL, NULL, "always so, unless suid follows" },
 	{ "dev", KIND_FLAG, AT(dev), 0, NULL, NULL, "root only: honour device nodes" },
+	{ "nodev", KIND_UNSET, AT(dev), 0, NULL, NULL, "always so, unless dev follows" },
 	{ "ro", KIND_IGNORED, 0, 0, NULL, NULL, "always so" },
 };
 
@@ -111,8 +114,6 @@ static const struct option_row rows[] = {
 static const char *const ignored[] = {
 	"ro",
 	"rw",
-	"nosuid",
-	"nodev",
 	"exec",
 	"noexec",
 	"atime",
@@ -260,6 +261,11 @@ static char *absolute(const char *path)
 	return text;
 }
 
+static bool takes_value(const struct option_row *row)
+{
+	return row->kind != KIND_FLAG && row->kind != KIND_UNSET && row->kind != KIND_IGNORED;
+}
+
 static int set_value(
 	struct options *options, const struct option_row *row, const char *value, struct error *err)
 {
@@ -267,7 +273,7 @@ static int set_value(
 	const char *rest = "";
 	unsigned choice;
 
-	if (!value && row->kind != KIND_FLAG && row->kind != KIND_IGNORED)
+	if (!value && takes_value(row))
 		return error_set(err, EINVAL, "option '%s' needs a value", row->name);
 	if (!strcmp(row->name, "log_level"))
 		return log_level_parse(value, &options->log_level)
@@ -276,6 +282,11 @@ static int set_value(
 	switch (row->kind) {
 	case KIND_FLAG:
 		return parse_flag(value, field) ? bad_value(err, row->name, value, "yes or no") : 0;
+	case KIND_UNSET:
+		if (value)
+			return error_set(err, EINVAL, "option '%s' takes no value", row->name);
+		*(bool *)field = false;
+		return 0;
 	case KIND_TEXT:
 		return set_text(field, strdup(value), err);
 	case KIND_PATH:
@@ -797,8 +808,8 @@ void options_help(const char *program, struct buf *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char name[40];
 
-		(void)snprintf(name, sizeof name, "%s%s", rows[i].name,
-			rows[i].kind == KIND_FLAG || rows[i].kind == KIND_IGNORED ? "" : "=");
+		(void)snprintf(
+			name, sizeof name, "%s%s", rows[i].name, takes_value(&rows[i]) ? "=" : "");
 		(void)buf_printf(ret, "  %-24s  %s%s%s%s\n", name, rows[i].help,
 			rows[i].fallback ? " (" : "", rows[i].fallback ? rows[i].fallback : "",
 			rows[i].fallback ? ")" : "");

@@ -55,6 +55,8 @@ static const struct words_case {
 	{ "a size too large",
 		{ "imgfs", "docker://debian", "mnt", "-o", "cache_size=18446744073709551615T" },
 		-EINVAL, "a size like" },
+	{ "a value for none", { "imgfs", "docker://debian", "mnt", "-o", "nosuid=no" }, -EINVAL,
+		"takes no value" },
 	{ "a bad choice", { "imgfs", "docker://debian", "mnt", "-o", "manifest=v2" }, -EINVAL,
 		"raw|oci|docker" },
 	{ "a negative number", { "imgfs", "docker://debian", "mnt", "-o", "retries=-1" }, -EINVAL,
@@ -205,6 +207,26 @@ static void a_flag_means_what_its_caller_means(void **state)
 	options_release(&options);
 }
 
+/* mount(8) appends what is said on its command line to what fstab says. */
+static void the_last_one_counts(void **state)
+{
+	static const char *const taken_back[WORDS_MAX] = { "mount.imgfs", "docker://debian", "mnt",
+		"-o", "suid,dev,rw,nosuid,nodev" };
+	static const char *const given[WORDS_MAX] = { "mount.imgfs", "docker://debian", "mnt", "-o",
+		"nosuid,nodev,suid,dev" };
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse_words(taken_back, &options, NULL), 0);
+	assert_false(options.suid);
+	assert_false(options.dev);
+	options_release(&options);
+	assert_int_equal(parse_words(given, &options, NULL), 0);
+	assert_true(options.suid);
+	assert_true(options.dev);
+	options_release(&options);
+}
+
 /* As mount.imgfs(8) gives them. */
 static void what_is_not_given_has_its_default(void **state)
 {
@@ -225,18 +247,21 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_int_equal(options.cache_size, 10737418240);
 	assert_int_equal(options.span_cache, 67108864);
 	assert_int_equal(options.umask, 0);
+	assert_false(options.suid);
+	assert_false(options.dev);
 	assert_int_equal(options.log_level, LOG_LEVEL_WARNING);
 	options_release(&options);
 }
 
 int main(void)
 {
-	struct CMUnitTest tests[3 + ARRAY_SIZE(words_cases) + ARRAY_SIZE(secret_cases)] = {
+	struct CMUnitTest tests[4 + ARRAY_SIZE(words_cases) + ARRAY_SIZE(secret_cases)] = {
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(what_is_not_given_has_its_default),
 		cmocka_unit_test(a_flag_means_what_its_caller_means),
+		cmocka_unit_test(the_last_one_counts),
 	};
-	struct CMUnitTest *next = tests + 3;
+	struct CMUnitTest *next = tests + 4;
 
 	for (size_t i = 0; i < ARRAY_SIZE(words_cases); i++)
 		*next++ = (struct CMUnitTest){ .name = words_cases[i].name,
