@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fetch/outside.h"
 #include "fs/cache_command.h"
 #include "fs/control.h"
 #include "fs/index_command.h"
@@ -29,6 +30,7 @@
 #include "fs/open.h"
 #include "fs/places.h"
 #include "fs/replies.h"
+#include "fs/sandbox.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
@@ -188,8 +190,17 @@ static char *mount_options(const struct options *options)
 	return buf_take(&text, NULL);
 }
 
-static int mount_session(struct fs *fs, struct error *err)
+/* For outside_call(), like unmount_session(): who is in the sandbox cannot mount. */
+struct mounting {
+	struct fs *fs;
+	struct error *err;
+};
+
+static int mount_session(void *context)
 {
+	struct mounting *mounting = context;
+	struct fs *fs = mounting->fs;
+	struct error *err = mounting->err;
 	CLEANUP(freep) char *list = mount_options(fs->options);
 	char *argv[] = { fs->options->program, (char *)"-o", list, (char *)"-d", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(fs->options->debug ? 4 : 3, argv);
@@ -208,6 +219,15 @@ static int mount_session(struct fs *fs, struct error *err)
 			strstr(last_fuse_message, "user_allow_other")
 				? "\nhint: allow_other needs 'user_allow_other' in /etc/fuse.conf"
 				: "");
+	return 0;
+}
+
+static int unmount_session(void *context)
+{
+	struct fs *fs = context;
+
+	fuse_session_unmount(fs->session);
+	fuse_session_destroy(fs->session);
 	return 0;
 }
 
@@ -287,8 +307,10 @@ static int fs_open(struct fs *fs, int herald_fd, struct error *err)
 		rc = objects_new(fs, err);
 	if (!rc)
 		rc = open_cache(fs, err);
-	if (!rc)
-		rc = open_root(fs, herald_fd, err);
+	if (rc)
+		return rc;
+	sandbox_enter(fs->cache ? cache_path(fs->cache) : NULL, fs->log);
+	rc = open_root(fs, herald_fd, err);
 	return rc ? rc : start_pools(fs, err);
 }
 
@@ -308,36 +330,56 @@ static enum exit_status status_of(int rc)
 	}
 }
 
-/* Everything from the probe to the unmount; herald_fd hears when the mount is live. */
-static enum exit_status serve(const struct options *options, int herald_fd)
+struct service {
+	const struct options *options;
+	int herald_fd; /* hears when the mount is live */
+	enum exit_status status;
+};
+
+/* Everything from the probe to the unmount. */
+static void serve_inside(void *context)
 {
+	struct service *service = context;
+	const struct options *options = service->options;
+	int herald_fd = service->herald_fd;
 	struct fs fs = { .options = options, .event_fd = -1 };
 	struct herald herald = { &fs, herald_fd };
 	struct error err = { "" };
+	struct mounting mounting = { &fs, &err };
 	int rc;
 
-	block_signals();
-	raise_file_limit();
 	rc = fs_open(&fs, herald_fd, &err);
 	if (!rc)
-		rc = mount_session(&fs, &err);
+		rc = outside_call(mount_session, &mounting);
 	if (!rc) {
 		if (herald_fd >= 0 && chdir("/") < 0)
 			rc = error_set(&err, errno, "/: %s", strerror(errno));
 		if (!rc)
 			rc = loop_run(&fs, go_live, &herald, &err);
 	}
-	if (fs.session) {
-		fuse_session_unmount(fs.session);
-		fuse_session_destroy(fs.session);
-	}
+	if (fs.session)
+		(void)outside_call(unmount_session, &fs);
 	if (rc && fs.log && herald.fd < 0 && herald_fd >= 0)
 		log_line(fs.log, LOG_LEVEL_ERROR, "%s", err.text);
 	else if (rc)
 		complain(options, &err);
 	fs_release(&fs);
-	(void)tell(herald.fd, status_of(rc));
-	return status_of(rc);
+	service->status = status_of(rc);
+	(void)tell(herald.fd, service->status);
+}
+
+static enum exit_status serve(const struct options *options, int herald_fd)
+{
+	struct service service = { options, herald_fd, STATUS_BUG };
+	struct error err = { "" };
+
+	block_signals();
+	raise_file_limit();
+	if (!outside_run(serve_inside, &service, &err))
+		return service.status;
+	complain(options, &err);
+	(void)tell(herald_fd, STATUS_SYSTEM);
+	return STATUS_SYSTEM;
 }
 
 /* The child's word, or that it died without one. */
