@@ -8,9 +8,9 @@
  * or fails and writes why.  The user "<token>" has an identity token for a secret.
  *
  * A helper is somebody else's program, which may ask a daemon, a key in a slot or a cloud: it gets
- *a session of its own, so that it finds no terminal to prompt on, three descriptors, default
- *signals, a time and a size; and is killed with all of its group when it passes them.  What it
- *writes is read into memory that is wiped, and nowhere else: its words may hold the secret.
+ * a session of its own, so that it finds no terminal to prompt on, three descriptors, default
+ * signals, a time and a size; and is killed with all of its group when it passes them.  What it
+ * writes is read into memory that is wiped, and nowhere else: its words may hold the secret.
  */
 #include "fetch/auth/internal.h"
 
@@ -30,6 +30,7 @@
 
 #include "fetch/cancel.h"
 #include "fetch/clock.h"
+#include "fetch/outside.h"
 #include "model/cleanup.h"
 #include "model/json.h"
 
@@ -94,9 +95,17 @@ static int make_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
-static int spawn(pid_t *ret, const char *program, int in, int out)
+/* For outside_call(): a helper may write to its own files, and start programs. */
+struct spawning {
+	const char *program;
+	int in, out;
+	pid_t pid; /* the result */
+};
+
+static int spawn(void *context)
 {
-	char *const argv[] = { (char *)program, (char *)"get", NULL };
+	struct spawning *spawning = context;
+	char *const argv[] = { (char *)spawning->program, (char *)"get", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
@@ -113,9 +122,9 @@ static int spawn(pid_t *ret, const char *program, int in, int out)
 		return -rc;
 	}
 	/* These fail for want of memory only, and then the spawn is not tried. */
-	rc = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+	rc = posix_spawn_file_actions_adddup2(&actions, spawning->in, STDIN_FILENO);
 	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+		rc = posix_spawn_file_actions_adddup2(&actions, spawning->out, STDOUT_FILENO);
 	if (!rc)
 		rc = posix_spawn_file_actions_addopen(
 			&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
@@ -126,7 +135,8 @@ static int spawn(pid_t *ret, const char *program, int in, int out)
 	(void)posix_spawnattr_setflags(
 		&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	if (!rc)
-		rc = posix_spawnp(ret, program, &actions, &attributes, argv, environ);
+		rc = posix_spawnp(
+			&spawning->pid, spawning->program, &actions, &attributes, argv, environ);
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return -rc;
@@ -140,6 +150,7 @@ static int start(struct run *run, const char *server, struct error *err)
 	CLEANUP(closep) int question = -1;
 	CLEANUP(closep) int out = -1;
 	CLEANUP(freep) char *program = NULL;
+	struct spawning spawning = { .pid = 0 };
 	size_t len = strlen(server);
 	int rc;
 
@@ -154,7 +165,10 @@ static int start(struct run *run, const char *server, struct error *err)
 			   fcntl(run->out, F_SETFL, O_NONBLOCK)))
 		rc = -EIO;
 	if (!rc)
-		rc = spawn(&run->pid, program, in, out);
+		spawning = (struct spawning){ program, in, out, 0 };
+	if (!rc)
+		rc = outside_call(spawn, &spawning);
+	run->pid = spawning.pid;
 	if (rc == -ENOENT)
 		return fail(run, ENOENT, "no such program in $PATH", err);
 	if (rc)
