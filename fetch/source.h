@@ -64,6 +64,7 @@ enum source_kind {
 	SOURCE_LAYOUT, /* OCI layouts and archives of them */
 	SOURCE_REGISTRY,
 	SOURCE_REGISTRY_V1,
+	SOURCE_MIRRORS,        /* a registry by several routes */
 	SOURCE_DOCKER_ARCHIVE, /* docker save, of any age */
 	SOURCE_DIR,            /* containers-transports(5) "dir:" */
 	SOURCE_DAEMON,
@@ -121,6 +122,9 @@ struct source_ops {
 	 * files inside the source are opened.  NULL otherwise. */
 	int (*open_reader)(struct source *source, const struct digest *digest, struct reader **ret,
 		struct cancel *cancel, struct error *err);
+	/* What came for this blob had another digest: it is to come from elsewhere the next time.
+	 * NULL: there is nowhere else. */
+	void (*distrust)(struct source *source, const struct digest *digest);
 	/* V1: the stored bytes of a layer by its id, whose digest nobody knows yet.  As open_blob.
 	 * A local source remembers by finished reading what the digest is: open_reader() then finds
 	 * it.  NULL: layers have digests. */

@@ -170,6 +170,8 @@ static void span_settle(struct load *load)
 	observer_count(load->fs->observer, verify_failures, 1);
 	log_line(load->fs->log, LOG_LEVEL_WARNING, "%s: %s; fetching it afresh", span->layer->key,
 		load->err.text);
+	if (is_of_piece)
+		store_distrust(load->fs->store, &span->layer->descriptor.digest);
 	if (is_of_piece && !files->was_refetched) {
 		files->was_refetched = true;
 		piece_forget(span->layer, span->span);

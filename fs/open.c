@@ -22,6 +22,7 @@
 #include "fetch/daemon/daemon.h"
 #include "fetch/dir/dir.h"
 #include "fetch/layout/layout.h"
+#include "fetch/mirrors/mirrors.h"
 #include "fetch/registry/registry.h"
 #include "fetch/registry_v1/registry_v1.h"
 #include "fs/objects.h"
@@ -60,9 +61,13 @@ static int open_registry(struct fs *fs, struct source **ret, struct error *err)
 		.http = http_config(options),
 	};
 
+	struct routes routes = { .tables = NULL };
+	int rc;
+
 	if (options->transport == TRANSPORT_REGISTRY_V1)
 		return registry_v1_open(ret, &config, fs->observer, err);
-	return registry_open(ret, &config, fs->observer, err);
+	rc = routes_load(&routes, options->registries_conf, err);
+	return rc ? rc : mirrors_open(ret, &config, &routes, fs->observer, err);
 }
 
 /* What the path holds, by its content.  Docker 25 writes both forms into one archive. */

@@ -64,6 +64,8 @@ static const struct option_row rows[] = {
 		"directory of *.crt, *.cert and *.key" },
 	{ "tls_verify", KIND_FLAG, AT(tls_verify), 0, NULL, "yes",
 		"no: accept any certificate, and http" },
+	{ "registries_conf", KIND_PATH, AT(registries_conf), 0, NULL, NULL,
+		"mirrors and locations of registries" },
 	{ "proxy", KIND_TEXT, AT(proxy), 0, NULL, NULL, "proxy URL; else the environment's" },
 	{ "user_agent", KIND_TEXT, AT(user_agent), 0, NULL, NULL, "what to call ourselves" },
 	{ "connect_timeout", KIND_TIME, AT(connect_timeout_ms), 0, NULL, "10s",
@@ -772,8 +774,8 @@ void options_release(struct options *options)
 {
 	char **texts[] = { &options->program, &options->source, &options->mountpoint,
 		&options->path, &options->ref, &options->platform, &options->authfile,
-		&options->realm, &options->cert_dir, &options->proxy, &options->user_agent,
-		&options->cache_dir, &options->log };
+		&options->registries_conf, &options->realm, &options->cert_dir, &options->proxy,
+		&options->user_agent, &options->cache_dir, &options->log };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		wipep(texts[i]);

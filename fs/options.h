@@ -66,6 +66,7 @@ struct options {
 	bool no_creds;
 	char *cert_dir;
 	bool tls_verify;
+	char *registries_conf;
 	char *proxy;
 	char *user_agent;
 	uint64_t connect_timeout_ms, stall_timeout_ms, mount_timeout_ms;

@@ -137,13 +137,15 @@ static int fetch(struct document *document, struct error *err)
 	int tries = is_remote(store) ? 2 : 1;
 	int rc = -EBADMSG;
 
-	for (int i = 0; rc == -EBADMSG && i < tries; i++) {
+	for (int i = 0; i < tries; i++) {
 		document_clear(document);
 		rc = read_source(document, err);
 		if (!rc)
 			rc = verify(document, err);
-		if (rc == -EBADMSG)
-			tell_mismatch(store, err);
+		if (rc != -EBADMSG)
+			break;
+		tell_mismatch(store, err);
+		store_distrust(store, &document->request.blob->digest);
 	}
 	return rc;
 }

@@ -355,6 +355,7 @@ static int fetch(struct pass *pass, struct landing *landing, struct error *err)
 
 			(void)describe(pass->request, rc, err);
 			tell_mismatch(pass->request->store, err);
+			store_distrust(pass->request->store, &pass->request->blob->digest);
 			if (is_afresh)
 				return rc;
 			is_afresh = true;

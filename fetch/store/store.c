@@ -60,6 +60,12 @@ struct source *store_source(struct store *store)
 	return store->source;
 }
 
+void store_distrust(struct store *store, const struct digest *digest)
+{
+	if (store->source->ops->distrust)
+		store->source->ops->distrust(store->source, digest);
+}
+
 void files_close(struct files *files)
 {
 	reader_unref(files->blob);

@@ -145,6 +145,8 @@ int store_layer_files(struct store *store, enum store_step step, const char *rep
 int store_range(struct store *store, const char *repository, const struct descriptor *blob,
 	uint64_t size, uint64_t offset, size_t len, struct reader **ret, struct progress *progress,
 	struct cancel *cancel, struct error *err);
+/* What store_range() gave was not what it should be: the source may have other ways. */
+void store_distrust(struct store *store, const struct digest *digest);
 /* A span proved to be damaged: drops the cached blob, spool and index, so that the next call
  * makes them anew. */
 void store_layer_damaged(struct store *store, const struct layer *layer);

@@ -84,10 +84,10 @@ assert_eq "$(stat -c '%u %g %a' "$mnt/plain/linux_amd64/rootfs/app/bin/hello")" 
 unmount "$mnt"
 
 assert_eq "$(exit_code "$IMGFS" --help)" 0 "--help"
-for name in platform rootfs manifest ref whiteouts authfile no_creds cert_dir tls_verify proxy \
-	user_agent connect_timeout stall_timeout retries max_transfers mount_timeout nocheck offline \
-	ttl cache_dir cache_size fetch_limit uid gid umask allow_other allow_root \
-	default_permissions auto_unmount max_threads log log_level; do
+for name in platform rootfs manifest ref whiteouts authfile no_creds cert_dir tls_verify \
+	registries_conf proxy user_agent connect_timeout stall_timeout retries max_transfers \
+	mount_timeout nocheck offline ttl cache_dir cache_size fetch_limit uid gid umask allow_other \
+	allow_root default_permissions auto_unmount max_threads log log_level; do
 	grep -q -e "$name" -e "${name//_/-}" "$work/stdout" || fail "--help does not know $name"
 done
 assert_eq "$(exit_code "$IMGFS" --version)" 0 "--version"

@@ -238,6 +238,7 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_string_equal(options.platform, "all");
 	assert_int_equal(options.manifest, MANIFEST_RAW);
 	assert_true(options.tls_verify);
+	assert_null(options.registries_conf);
 	assert_int_equal(options.connect_timeout_ms, 10000);
 	assert_int_equal(options.stall_timeout_ms, 60000);
 	assert_int_equal(options.mount_timeout_ms, 30000);
