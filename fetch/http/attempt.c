@@ -204,12 +204,16 @@ static void set_text(CURL *easy, CURLoption option, const char *text)
 static void set_tls(struct http_transfer *t)
 {
 	const struct http *http = t->http;
+	struct curl_blob authorities = { http->authorities.data, http->authorities.len,
+		CURL_BLOB_NOCOPY };
 	CURL *easy = t->easy;
 
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->config.verify_tls ? 1L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->config.verify_tls ? 2L : 0L);
 	set_text(easy, CURLOPT_CAINFO, http->ca_file);
 	set_text(easy, CURLOPT_CAPATH, http->ca_path);
+	if (authorities.len) /* in place of the file, which is part of it */
+		(void)curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &authorities);
 	if (t->is_elsewhere || !may_send_secrets(t)) /* a client certificate is a credential */
 		return;
 	set_text(easy, CURLOPT_SSLCERT, http->client_cert);

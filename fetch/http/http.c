@@ -348,8 +348,8 @@ static int copy_config(struct http *http, const struct http_config *config)
 		http->config.max_connections = 1;
 	if (copy_text(&http->proxy, find_proxy(config)) ||
 		copy_text(&http->user_agent, config->user_agent) ||
-		copy_text(&http->ca_file, from_environment(config->ca_file, "SSL_CERT_FILE")) ||
-		copy_text(&http->ca_path, from_environment(config->ca_path, "SSL_CERT_DIR")) ||
+		copy_text(&http->ca_file, from_environment(NULL, "SSL_CERT_FILE")) ||
+		copy_text(&http->ca_path, from_environment(NULL, "SSL_CERT_DIR")) ||
 		copy_text(&http->client_cert, config->client_cert) ||
 		copy_text(&http->client_key, config->client_key) ||
 		copy_text(&http->unix_socket, config->unix_socket))
@@ -394,6 +394,7 @@ static void release(struct http *http)
 	free(http->ca_path);
 	free(http->client_cert);
 	free(http->client_key);
+	buf_release(&http->authorities);
 	free_url(http->plain_proxy);
 	free(http->unix_socket);
 	cookies_free(http->cookies);
@@ -418,6 +419,13 @@ int http_new(struct http **ret, const struct http_config *config, struct observe
 	if (!http->multi || copy_config(http, config)) {
 		release(http);
 		return error_set(err, ENOMEM, "out of memory");
+	}
+	rc = config->extra_ca
+		     ? authorities_join(&http->authorities, http->ca_file, config->extra_ca, err)
+		     : 0;
+	if (rc) {
+		release(http);
+		return rc;
 	}
 	(void)curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
 	(void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);

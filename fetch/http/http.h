@@ -59,9 +59,10 @@ enum http_zone {
 struct http_config {
 	const char *proxy; /* NULL: from the environment */
 	const char *user_agent;
-	const char *ca_file; /* extra CA bundle for this host, or NULL: SSL_CERT_FILE, system */
-	const char *ca_path;
-	const char *client_cert, *client_key; /* or NULL */
+	/* Authorities as PEM that are trusted besides the usual ones, which are those of
+	 * $SSL_CERT_FILE and $SSL_CERT_DIR, else the system's; or NULL. */
+	const char *extra_ca;
+	const char *client_cert, *client_key; /* paths, or NULL */
 	bool verify_tls;
 	/* No address of this machine, the link or a private network is spoken to; a proxy, if one
 	 * is configured, is used for everything. */

@@ -30,9 +30,10 @@ enum {
 	HTTP_LISTED_HEADERS_MAX = 64, /* Link or WWW-Authenticate headers kept of one answer */
 	HTTP_BACKOFF_MS = 500,        /* before the first retry; doubles */
 	HTTP_BACKOFF_MAX_MS = 30000,
-	HTTP_PROGRESS_MIN = 64 << 10, /* bytes that make up for earlier failures */
-	HTTP_COOKIES_MAX = 64,        /* kept in all; RFC 6265 6.1 asks for 50 a domain */
-	HTTP_COOKIE_MAX = 4096,       /* bytes of a name and its value, by the same */
+	HTTP_PROGRESS_MIN = 64 << 10,   /* bytes that make up for earlier failures */
+	HTTP_COOKIES_MAX = 64,          /* kept in all; RFC 6265 6.1 asks for 50 a domain */
+	HTTP_COOKIE_MAX = 4096,         /* bytes of a name and its value, by the same */
+	HTTP_AUTHORITIES_MAX = 4 << 20, /* bytes of all of them; browsers trust 220 KB */
 };
 
 /* head.c: an answer's header section, from its bytes. */
@@ -89,6 +90,10 @@ int cookies_take(struct cookie **jar, const char *origin, const char *value);
 /* "a=1; b=2" for the origin, appended; a failure is the buf's status. */
 void cookies_write(const struct cookie *jar, const char *origin, struct buf *ret);
 void cookies_free(struct cookie *jar);
+
+/* authorities.c: those of the file (NULL: the system's), and extra ones behind them; to be
+ * released whatever comes of it. */
+int authorities_join(struct buf *ret, const char *file, const char *extra, struct error *err);
 
 /* ring.c: bytes between the thread and the reader. */
 struct ring {
@@ -194,6 +199,7 @@ struct http {
 	/* Never changed. */
 	struct http_config config;
 	char *proxy, *user_agent, *ca_file, *ca_path, *client_cert, *client_key;
+	struct buf authorities;  /* the usual and the extra ones, where there are extra ones */
 	char *plain_proxy;       /* $HTTP_PROXY, which libcurl does not look at */
 	unsigned proxy_ports[2]; /* for http and https URLs; 0: no proxy */
 	char *unix_socket;

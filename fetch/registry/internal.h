@@ -55,9 +55,12 @@ int registry_prove(struct source *source, const char *repository, const struct d
  * (RFC 8288), as written; the caller's.  0 and *ret NULL: there is none. */
 int link_next(char **ret, const char *value);
 
-/* certs.c: what certs.d has for a host; the paths are the caller's, or NULL. */
+enum { CERTS_CA_MAX = 1 << 20 }; /* bytes of authorities: five times what browsers trust */
+
+/* certs.c: what certs.d has for a host; the caller's, or NULL. */
 struct certs {
-	char *ca, *cert, *key;
+	char *ca;         /* authorities, as PEM */
+	char *cert, *key; /* paths */
 };
 
 int certs_find(struct certs *ret, const char *cert_dir, const char *host, struct error *err);

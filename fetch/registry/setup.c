@@ -25,12 +25,9 @@ static int open_http(
 	rc = certs_find(&certs, config->cert_dir, config->host, err);
 	if (rc)
 		return rc;
-	if (!http.ca_file)
-		http.ca_file = certs.ca;
-	if (!http.client_cert) {
-		http.client_cert = certs.cert;
-		http.client_key = certs.key;
-	}
+	http.extra_ca = certs.ca;
+	http.client_cert = certs.cert;
+	http.client_key = certs.key;
 	rc = http_new(&registry->http, &http, registry->observer, err);
 	certs_release(&certs);
 	return rc;

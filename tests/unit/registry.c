@@ -976,27 +976,68 @@ static void reads_link(void **state)
 
 /* ---- certs.d ------------------------------------------------------------------------------ */
 
+/* containers-certs.d(5): *.crt are authorities, and a pair has one name. */
+static const struct certs_case {
+	const char *name;
+	const char *files; /* each holds its own name */
+	int rc;
+	const char *ca, *pair; /* the authorities; the name of the pair, or NULL */
+	const char *error;     /* in the message */
+} certs_cases[] = {
+	{ "nothing", "readme", 0, NULL, NULL, NULL },
+	{ "the manual's example", "ca.crt client.cert client.key", 0, "ca.crt\n", "client", NULL },
+	{ "all authorities", "b.crt a.crt c.pem", 0, "a.crt\nb.crt\n", NULL, NULL },
+	{ "the first pair", "y.cert y.key x.key x.cert", 0, NULL, "x", NULL },
+	{ "no key", "a.crt x.cert", -EINVAL, NULL, NULL, "x.key" },
+	{ "another's key", "x.cert y.key", -EINVAL, NULL, NULL, "x.key" },
+	{ "no certificate", "x.key", -EINVAL, NULL, NULL, "x.cert" },
+};
+
+static void check_path(const char *path, const char *dir, const char *name, const char *suffix)
+{
+	char expected[256];
+
+	if (!name) {
+		assert_null(path);
+		return;
+	}
+	(void)snprintf(expected, sizeof expected, "%s/%s%s", dir, name, suffix);
+	assert_string_equal(path, expected);
+}
+
 static void finds_certs(void **state)
 {
-	const char *dir = servers[MODE_OPEN].dir;
+	const struct certs_case *c = *state;
+	CLEANUP(certs_release) struct certs certs = { .ca = NULL };
+	CLEANUP(freep) char *names = strdup(c->files);
+	char dir[] = "/tmp/imgfs-unit-XXXXXX", command[64], *rest = NULL;
+	struct error err = { "" };
+
+	assert_non_null(names);
+	assert_non_null(mkdtemp(dir));
+	for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+		write_file(dir, name, name, strlen(name));
+	assert_int_equal(certs_find(&certs, dir, "h", &err), c->rc);
+	(void)snprintf(command, sizeof command, "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	if (c->rc) {
+		assert_non_null(strstr(err.text, c->error));
+		return;
+	}
+	if (c->ca)
+		assert_string_equal(certs.ca, c->ca);
+	else
+		assert_null(certs.ca);
+	check_path(certs.cert, dir, c->pair, ".cert");
+	check_path(certs.key, dir, c->pair, ".key");
+}
+
+static void misses_cert_dir(void **state)
+{
 	struct certs certs;
 	struct error err;
-	char path[128];
 
 	(void)state;
-	write_file(dir, "b.crt", "", 0);
-	write_file(dir, "a.crt", "", 0);
-	write_file(dir, "c.cert", "", 0); /* without its key */
-	write_file(dir, "d.cert", "", 0);
-	write_file(dir, "d.key", "", 0);
-	assert_int_equal(certs_find(&certs, dir, "h", &err), 0);
-	(void)snprintf(path, sizeof path, "%s/a.crt", dir);
-	assert_string_equal(certs.ca, path);
-	(void)snprintf(path, sizeof path, "%s/d.cert", dir);
-	assert_string_equal(certs.cert, path);
-	(void)snprintf(path, sizeof path, "%s/d.key", dir);
-	assert_string_equal(certs.key, path);
-	certs_release(&certs);
 	assert_int_equal(certs_find(&certs, "/nonexistent", "h", &err), -ENOENT);
 }
 
@@ -1067,6 +1108,8 @@ int main(void)
 	add("nobody is there", nobody_is_there, NULL);
 	add("hosts that are none", refuses_host, NULL);
 	add("interrupted", is_interrupted, NULL);
-	add("certs.d", finds_certs, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(certs_cases); i++)
+		add(certs_cases[i].name, finds_certs, &certs_cases[i]);
+	add("no cert_dir", misses_cert_dir, NULL);
 	return _cmocka_run_group_tests("registry", tests, test_count, start_servers, stop_servers);
 }
