@@ -21,7 +21,7 @@ enum {
 	RECORDS_MAX = 1 << 16, /* refs, and as many proofs; an image of ten layers has about a dozen
 				* of each.  Listing so many takes a tenth of a second. */
 	RECORDS_SHARE = 16,    /* the part of size_max that refs may take beside it: a list of names
-				* can    have megabytes */
+				* can have megabytes */
 	RECORDS_SIZE_MIN = 1 << 20, /* but that much they may always */
 	MARGIN = 16, /* listed again after a sixteenth of that came in, cut down to one below */
 };

@@ -7,8 +7,8 @@
  *
  * Every part begins where the one before ends, and the last one ends with the file, so the
  * header needs lengths only.  The checksum is taken with its own place zeroed.  The windows have
- *one of their own, which nobody waits for who opens an index. Record sizes are in the header as
- *well: another compiler's structs are another version.
+ * one of their own, which nobody waits for who opens an index. Record sizes are in the header as
+ * well: another compiler's structs are another version.
  */
 #include "fetch/layer/internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A blob is the same wherever it comes from: its digest names it.  So when one route breaks off,
- *the stream goes on at the next.
+ * the stream goes on at the next.
  *
  *	given to the reader            position
  *	|------------------------------|
