@@ -8,7 +8,8 @@ need curl jq ip unshare openssl
 # Names, addresses, a home and a $PATH of our own.
 if [[ -z ${own_namespaces:-} ]]; then
 	rm -rf "$work"
-	own_namespaces=1 exec unshare --mount --net --propagation private "$0"
+	exec env -u ASAN_OPTIONS -u UBSAN_OPTIONS -u LSAN_OPTIONS -u TSAN_OPTIONS own_namespaces=1 \
+		unshare --mount --net --propagation private "$0"
 fi
 ip link set lo up
 ip address add 198.51.100.1/32 dev lo # a public one, as far as anybody can tell
