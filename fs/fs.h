@@ -136,6 +136,7 @@ struct fs {
 	struct timespec mounted_at; /* wall clock: the time of what has no other */
 	uint64_t started_ms;
 	bool has_inited;       /* the kernel's INIT was answered */
+	bool wants_parallel;   /* lookups in one directory: not said yet, see device.h */
 	bool is_asked_to_open; /* directories, by a kernel that cannot do without */
 	uid_t uid;
 	gid_t gid;

@@ -25,6 +25,7 @@
 #include "fetch/outside.h"
 #include "fs/cache_command.h"
 #include "fs/control.h"
+#include "fs/device.h"
 #include "fs/index_command.h"
 #include "fs/objects.h"
 #include "fs/open.h"
@@ -204,6 +205,7 @@ static int mount_session(void *context)
 	CLEANUP(freep) char *list = mount_options(fs->options);
 	char *argv[] = { fs->options->program, (char *)"-o", list, (char *)"-d", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(fs->options->debug ? 4 : 3, argv);
+	int rc;
 
 	if (!list)
 		return error_set(err, ENOMEM, "out of memory");
@@ -219,7 +221,10 @@ static int mount_session(void *context)
 			strstr(last_fuse_message, "user_allow_other")
 				? "\nhint: allow_other needs 'user_allow_other' in /etc/fuse.conf"
 				: "");
-	return 0;
+	rc = device_complete(fs, err);
+	if (rc)
+		fuse_session_unmount(fs->session);
+	return rc;
 }
 
 static int unmount_session(void *context)

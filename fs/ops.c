@@ -682,6 +682,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * Of other listings it looks at the time: see node_stat(). */
 	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
 					      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
+	fs->wants_parallel = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
 	fs->is_asked_to_open = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	/* A guess that only the first reply of a directory is worth attributes: most who want them
 	 * read all names first, and would then look up each. */

@@ -45,6 +45,14 @@ timeout 20 find "$(echo "$image"/layers/01-*/diff)" -type f -exec cat {} + >"$wo
 timeout 20 ls "$mnt" "$image" >"$work/stdout" || fail "a listing waits for a hanging fetch"
 assert_contains "$(timeout 20 cat "$mnt/.imgfs/status")" "${hanging:7:12}" "status"
 
+# In one directory as well: who looks another name up there waits for nobody, and minds its signals.
+read_hanging "$image/rootfs/app/table.txt"
+readers+=("$reader")
+read_hanging "$image/rootfs/bin/busybox"
+kill -INT "$reader"
+wait_gone "$reader" 5 || fail "a reader behind another's lookup lives 5 s after SIGINT"
+timeout 20 cat "$image/config.json" >"$work/stdout" || fail "a file beside a directory that hangs"
+
 # Unmounting by signal answers everybody.
 pid=${daemons[$mnt]}
 kill -TERM "$pid"

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/device.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/fuse.h>
+
+/* An answer to INIT is a header and the parameters; the first kernels to know of the flag know all
+ * that lies before it. */
+static void complete_init(struct iovec *iov, int count)
+{
+	const struct fuse_out_header *head = iov[0].iov_base;
+	struct fuse_init_out *init;
+
+	if (count != 2 || head->error ||
+		iov[1].iov_len < offsetof(struct fuse_init_out, flags) + sizeof init->flags)
+		return;
+	init = iov[1].iov_base;
+	init->flags |= FUSE_PARALLEL_DIROPS;
+}
+
+/* Before the answer to INIT there is nothing else to say, and one thread to say it. */
+static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct fs *fs = userdata;
+
+	if (fs->wants_parallel) {
+		fs->wants_parallel = false;
+		complete_init(iov, count);
+	}
+	return writev(fd, iov, count);
+}
+
+static ssize_t device_read(int fd, void *bytes, size_t len, void *userdata)
+{
+	(void)userdata;
+	return read(fd, bytes, len);
+}
+
+int device_complete(struct fs *fs, struct error *err)
+{
+	static const struct fuse_custom_io io = { .writev = device_writev, .read = device_read };
+	int rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+
+	return rc ? error_set(err, -rc, "fuse: %s", strerror(-rc)) : 0;
+}
