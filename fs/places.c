@@ -131,6 +131,7 @@ int places_check_options(const struct options *options, struct error *err)
 		{ "the source", options->path },
 		{ "the credentials file", options->authfile },
 		{ "the certificates", options->cert_dir },
+		{ "registries.conf", options->registries_conf },
 		{ "the log", has_log_file ? options->log : NULL },
 	};
 

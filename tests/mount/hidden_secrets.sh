@@ -40,12 +40,12 @@ start_faultregistry "app=$layout"
 rules '[{"match": {"path": "/v2/"}, "do": {"hang": true}}]'
 chmod 0755 "$work"
 cp "$IMGFS" "$work/imgfs"
-mkdir "$work/home"
-chown nobody "$work/home"
+mkdir "$work/home" "$work/home/mnt"
+chown -R nobody "$work/home"
 (
 	cd "$work/home"
 	exec env HOME="$work/home" setpriv --reuid=nobody --regid=nogroup --clear-groups \
-		"$work/imgfs" mount -f "docker://$registry/app" "$work/home"
+		"$work/imgfs" mount -f "docker://$registry/app" "$work/home/mnt"
 ) >"$work/stdout" 2>"$work/stderr" </dev/null &
 pid=$!
 at_exit kill -KILL "$pid"

@@ -41,6 +41,7 @@ refused "the log lies in what is shown" "oci:$layout" "$mnt" "$opts,log=$layout/
 [[ ! -e $mnt/log && ! -e $layout/log ]] || fail "a log was made"
 refused "the credentials file '$mnt/auth.json'" "oci:$layout" "$mnt" "$opts,authfile=$mnt/auth.json"
 refused "the certificates '$mnt/deep'" "oci:$layout" "$mnt" "$opts,cert_dir=$mnt/deep"
+refused "registries.conf '$mnt/conf'" "oci:$layout" "$mnt" "$opts,registries_conf=$mnt/conf"
 (cd "$work" && refused "the log 'mnt/log'" "oci:layout" mnt "$opts,log=mnt/log")
 
 # Beside each other they may be, also where one's name begins like the other's.
