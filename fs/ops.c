@@ -243,6 +243,8 @@ static int do_readdir(struct fs *fs, struct request *request, struct need *need)
 		else
 			rc = space_list(fs, id, after, page_add_child, &page, need);
 	}
+	if (rc == -ENOENT) /* which readdir(3) takes for the end of the directory */
+		return -ESTALE;
 	if (rc < 0)
 		return rc;
 	(void)fuse_reply_buf(request->req, bytes, page.used);
@@ -400,6 +402,7 @@ static bool is_worth_a_line(int rc)
 {
 	switch (rc) {
 	case -ENOENT:
+	case -ESTALE:
 	case -ENODATA:
 	case -EOPNOTSUPP:
 	case -ERANGE:

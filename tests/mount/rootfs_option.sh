@@ -96,5 +96,5 @@ refused 32 "hint: there is linux/amd64, linux/arm64, linux/arm/v7" "oci:$demo:1.
 	platform=linux/s390x,rootfs
 refused 32 "no image for platform linux/arm64" "dir:$forms/schema1" platform=linux/arm64
 mount_imgfs "oci:$demo:1.0" "$work/mnt" platform=linux/s390x,nocheck
-assert_fails "No such file" ls "$work/mnt/"
+assert_fails "Stale file handle" ls "$work/mnt/"
 unmount "$work/mnt"
