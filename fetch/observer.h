@@ -27,8 +27,15 @@ struct counters {
 	_Atomic uint64_t http_failures; /* given up on */
 	_Atomic uint64_t http_resumes;  /* continued by Range after a cut */
 	_Atomic uint64_t http_redirects;
+	_Atomic uint64_t net_dns; /* attempts that failed, by cause: names, ... */
+	_Atomic uint64_t net_connect;
+	_Atomic uint64_t net_tls;
+	_Atomic uint64_t net_stall;
+	_Atomic uint64_t net_redirect;    /* refused ones */
 	_Atomic uint64_t range_ignored;   /* 200 where 206 was asked for */
+	_Atomic uint64_t range_refused;   /* 206 with something else */
 	_Atomic uint64_t auth_tokens;     /* fetched */
+	_Atomic uint64_t auth_failures;   /* 401 and 403 that were final */
 	_Atomic uint64_t fetched_bytes;   /* of bodies */
 	_Atomic uint64_t verify_failures; /* digest or size mismatches */
 	_Atomic uint64_t tag_moves;       /* tags that pointed at something else when asked again */

@@ -32,6 +32,7 @@ static bool is_passing(long status)
 
 static void refuse_range(struct http_transfer *t, const char *why)
 {
+	observer_count(t->http->observer, range_refused, 1);
 	if (t->is_range_refused) {
 		failure_set(t, EIO, PATIENCE_NONE, "%s", why);
 		return;

@@ -282,7 +282,7 @@ static void set_range(struct http_transfer *t)
 			(unsigned long long)t->wanted_end - 1);
 	set_text(t->easy, CURLOPT_RANGE, text);
 	t->cursor = from;
-	if (t->has_response)
+	if (t->has_response && !t->hops)
 		observer_count(t->http->observer, http_resumes, 1);
 }
 

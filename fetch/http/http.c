@@ -212,6 +212,7 @@ static void stalled(struct http_transfer *t)
 {
 	failure_set(t, ETIMEDOUT, PATIENCE_TWICE, "%s: nothing came for %.1fs",
 		strstr(t->origin, "://") + 3, (double)t->http->config.stall_timeout_ms / 1000);
+	observer_count(t->http->observer, net_stall, 1);
 	attempt_done(t, CURLE_OPERATION_TIMEDOUT);
 }
 

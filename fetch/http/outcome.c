@@ -58,6 +58,18 @@ void failure_set(struct http_transfer *t, int code, enum patience patience, cons
 	va_end(ap);
 }
 
+static void count_failure(struct observer *observer, CURLcode code)
+{
+	if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
+		observer_count(observer, net_dns, 1);
+	else if (code == CURLE_COULDNT_CONNECT || code == CURLE_PROXY ||
+		 code == CURLE_OPERATION_TIMEDOUT) /* the one for connecting: there is no other */
+		observer_count(observer, net_connect, 1);
+	else if (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+		 code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CLIENTCERT)
+		observer_count(observer, net_tls, 1);
+}
+
 static void failure_from_curl(struct http_transfer *t, CURLcode code)
 {
 	const char *text = t->message[0] ? t->message : curl_easy_strerror(code);
@@ -72,6 +84,8 @@ static void failure_from_curl(struct http_transfer *t, CURLcode code)
 	}
 	failure_set(t, error, patience, "%s", text);
 	make_printable(t->failure.err.text);
+	if (!t->no_retries) /* a try at which protocol a host speaks is allowed to fail */
+		count_failure(t->http->observer, code);
 }
 
 static unsigned patience_limit(const struct http_transfer *t, enum patience patience)
@@ -233,6 +247,7 @@ static void redirect(struct http_transfer *t)
 	if (!rc)
 		return;
 	observer_count(t->http->observer, http_failures, 1);
+	observer_count(t->http->observer, net_redirect, 1);
 	transfer_finish(t, rc, &err);
 }
 

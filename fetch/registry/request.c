@@ -218,6 +218,7 @@ static int denied(struct registry *registry, const struct call *call, int rc, st
 
 	if (rc != -EACCES)
 		return error_prefix(err, rc, "%s", registry->name);
+	observer_count(registry->observer, auth_failures, 1);
 	auth_describe(registry->auth, &hint);
 	return error_set(err, EACCES, "%s: %s: %s; credentials: %s", registry->name, call->subject,
 		why.text, hint.data ? hint.data : "");
@@ -367,6 +368,7 @@ int registry_refused(struct registry *registry, const struct call *call,
 			text = meanings[i].text;
 		}
 	}
+	observer_count(registry->observer, auth_failures, code == EACCES);
 	buf_init(&detail, 4 * DETAIL_MAX);
 	buf_init(&read, HTTP_ERROR_BODY_MAX);
 	if (!body) {
