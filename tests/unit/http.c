@@ -273,7 +273,7 @@ static const struct body_case {
 			 "{\"match\":{\"port\":\"cdn\"},\"times\":1,"
 			 "\"do\":{\"disconnect_after\":50000}}]",
 		.retries = 2,
-		.resumes = 2,
+		.resumes = 1,
 		.retried = 1,
 		.redirects = 2 },
 	{ .name = "a signed URL that has expired",
