@@ -63,6 +63,7 @@ static inline unsigned fs_transfers_max(const struct options *options)
 	X(lookup)                                                                                  \
 	X(getattr)                                                                                 \
 	X(readlink)                                                                                \
+	X(opendir)                                                                                 \
 	X(readdir)                                                                                 \
 	X(readdirplus)                                                                             \
 	X(read)                                                                                    \
@@ -70,7 +71,6 @@ static inline unsigned fs_transfers_max(const struct options *options)
 	X(getxattr)                                                                                \
 	X(listxattr)                                                                               \
 	X(open)                                                                                    \
-	X(opendir)                                                                                 \
 	X(releasedir)                                                                              \
 	X(forget)                                                                                  \
 	X(statfs)                                                                                  \
@@ -135,9 +135,8 @@ struct fs {
 	uint64_t known_bytes;       /* of all layers seen in manifests so far */
 	struct timespec mounted_at; /* wall clock: the time of what has no other */
 	uint64_t started_ms;
-	bool has_inited;       /* the kernel's INIT was answered */
-	bool wants_parallel;   /* lookups in one directory: not said yet, see device.h */
-	bool is_asked_to_open; /* directories, by a kernel that cannot do without */
+	bool has_inited;     /* the kernel's INIT was answered */
+	bool wants_parallel; /* lookups in one directory: not said yet, see device.h */
 	uid_t uid;
 	gid_t gid;
 };

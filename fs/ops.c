@@ -224,6 +224,23 @@ static int page_add_child(
 }
 
 /* Nothing is kept for an open directory: the kernel goes on from where the last reply ended. */
+/*
+ * A listing needs nothing of it; but who opens a directory asks for its attributes before he reads
+ * it (tar(1), cp(1)): here is where one waits for what is behind a door, and where it cannot be
+ * entered.  Answered ENOSYS, it would never come again.
+ */
+static int do_opendir(struct fs *fs, struct request *request, struct need *need)
+{
+	struct fuse_file_info info = { .keep_cache = 1, .cache_readdir = 1 };
+	struct node *node;
+	fuse_ino_t id;
+	int rc = resolve(fs, request->ino, &node, &id, need);
+
+	if (!rc)
+		(void)fuse_reply_open(request->req, &info);
+	return rc;
+}
+
 static int do_readdir(struct fs *fs, struct request *request, struct need *need)
 {
 	CLEANUP(freep) char *bytes = malloc(request->size);
@@ -377,6 +394,8 @@ static int run(struct fs *fs, struct request *request, struct need *need)
 	case OP_readdir:
 	case OP_readdirplus:
 		return do_readdir(fs, request, need);
+	case OP_opendir:
+		return do_opendir(fs, request, need);
 	case OP_read:
 		return do_read(fs, request, need);
 	case OP_lseek:
@@ -386,7 +405,6 @@ static int run(struct fs *fs, struct request *request, struct need *need)
 	case OP_listxattr:
 		return do_listxattr(fs, request, need);
 	case OP_open:
-	case OP_opendir:
 	case OP_releasedir:
 	case OP_forget:
 	case OP_statfs:
@@ -546,21 +564,12 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	start(req, &request);
 }
 
-/* Told ENOSYS, the kernel never asks again, and keeps all names.  One that does not take
- * this for an answer is told to keep them each time. */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	struct fs *fs = fuse_req_userdata(req);
+	struct request request = { .op = OP_opendir, .ino = ino };
 
-	(void)ino;
-	fs->requests[OP_opendir]++;
-	if (!fs->is_asked_to_open) {
-		(void)fuse_reply_err(req, ENOSYS);
-		return;
-	}
-	info->keep_cache = 1;
-	info->cache_readdir = 1;
-	(void)fuse_reply_open(req, info);
+	(void)info;
+	start(req, &request);
 }
 
 static void op_readdir(
@@ -686,7 +695,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
 					      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
 	fs->wants_parallel = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
-	fs->is_asked_to_open = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	/* A guess that only the first reply of a directory is worth attributes: most who want them
 	 * read all names first, and would then look up each. */
 	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
