@@ -140,31 +140,6 @@ for count, at in enumerate(range(0, len(right), step)):
     with open(path, "wb") as file:
         file.write(right)
 assert verify().returncode == 0
-import os, subprocess, sys
-program, cache, name, step = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-path = os.path.join(cache, name)
-with open(path, "rb") as file:
-    right = file.read()
-def verify(*words):
-    return subprocess.run([program, "cache", "verify", "-o", "cache_dir=" + cache, *words],
-                          stdout=subprocess.PIPE, text=True)
-for count, at in enumerate(range(0, len(right), step)):
-    wrong = bytearray(right)
-    wrong[at] ^= 1 << at % 8
-    with open(path, "wb") as file:
-        file.write(wrong)
-    if count == 0:
-        done = verify("--dry-run")
-        assert done.returncode == 2 and name + ": " in done.stdout, (at, done)
-        assert os.path.exists(path), at
-    done = verify()
-    assert done.returncode == 2, (name, at, done)
-    assert done.stdout.startswith(name + ": ") and "; dropped\n" in done.stdout, (at, done)
-    assert "damaged: 1\n" in done.stdout, (at, done)
-    assert not os.path.exists(path), (name, at)
-    with open(path, "wb") as file:
-        file.write(right)
-assert verify().returncode == 0
 END
 step=29
 [[ -z ${EVERY_BYTE:-} ]] || step=1
