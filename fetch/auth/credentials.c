@@ -14,18 +14,17 @@
 #include "fetch/auth/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
+#include "fetch/file.h"
 #include "model/base64.h"
 #include "model/cleanup.h"
 #include "model/json.h"
@@ -324,28 +323,6 @@ int credentials_parse(struct credentials *credentials, size_t file, const char *
 	return rc ? rc : take_helper(credentials, file, host, &document, err);
 }
 
-static int read_file(struct buf *ret, const char *path, struct error *err)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char piece[4096];
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st))
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, EINVAL, "'%s': not a regular file", path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		(void)buf_append(ret, piece, (size_t)n); /* checked below */
-	explicit_bzero(piece, sizeof piece);
-	if (n < 0)
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	if (buf_status(ret))
-		return error_set(
-			err, -buf_status(ret), "'%s': more than %d bytes", path, AUTH_FILE_MAX);
-	return 0;
-}
-
 int credentials_read(struct credentials *credentials, size_t file, const char *host,
 	const char *path, struct error *err)
 {
@@ -353,7 +330,7 @@ int credentials_read(struct credentials *credentials, size_t file, const char *h
 	int rc;
 
 	buf_init_secret(&text, AUTH_FILE_MAX);
-	rc = read_file(&text, path, err);
+	rc = file_read(&text, path, err);
 	if (rc)
 		return rc;
 	rc = credentials_parse(credentials, file, host, text.data ? text.data : "", text.len, err);

@@ -9,13 +9,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "fetch/file.h"
 #include "model/cleanup.h"
 
 enum { ENTRIES_MAX = 1000 };
@@ -37,24 +36,11 @@ static char *join(const char *dir, const char *name)
 /* Each file ends in a line of its own. */
 static int append_file(struct buf *ret, const char *path, struct error *err)
 {
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char piece[4096];
-	struct stat st;
-	ssize_t n;
+	int rc = file_read(ret, path, err);
 
-	if (fd < 0 || fstat(fd, &st))
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, EINVAL, "'%s': not a regular file", path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		(void)buf_append(ret, piece, (size_t)n); /* checked below */
-	if (n < 0)
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	(void)buf_append_text(ret, "\n");
-	if (buf_status(ret))
-		return error_set(err, -buf_status(ret), "'%s': more than %d bytes of authorities",
-			path, CERTS_CA_MAX);
-	return 0;
+	if (!rc && buf_append_text(ret, "\n"))
+		rc = error_set(err, -buf_status(ret), "'%s': too many authorities", path);
+	return rc;
 }
 
 /* The other half of a pair, which must be there. */

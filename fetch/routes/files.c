@@ -4,44 +4,23 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fetch/file.h"
 #include "fetch/routes/toml.h"
 #include "model/buf.h"
 #include "model/cleanup.h"
 
 #define SYSTEM_DIR "/etc/containers"
 
-static int read_file(struct buf *ret, const char *path, struct error *err)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char piece[4096];
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st))
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, EINVAL, "'%s': not a regular file", path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		(void)buf_append(ret, piece, (size_t)n); /* checked below */
-	if (n < 0)
-		return error_set(err, errno, "'%s': %s", path, strerror(errno));
-	if (buf_status(ret))
-		return error_set(
-			err, -buf_status(ret), "'%s': more than %d bytes", path, TOML_BYTES_MAX);
-	return 0;
-}
-
 static int load_file(struct routes *routes, const char *path, struct error *err)
 {
 	CLEANUP(buf_release) struct buf text = { .max = TOML_BYTES_MAX };
-	int rc = read_file(&text, path, err);
+	int rc = file_read(&text, path, err);
 
 	return rc ? rc : routes_parse(routes, path, text.data ? text.data : "", text.len, err);
 }
