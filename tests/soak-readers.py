@@ -224,8 +224,10 @@ class Soak:
         rng = random.Random(f"{self.seed} {number}")
         operations = {self.op_read: 60, self.op_stored: 6, self.op_walk: 8, self.op_list: 4, self.op_moving: 12,
                       self.op_diff: 4, self.op_interrupt: 6}
+        # Each kind is begun once, dealt out among the readers, however few operations the time allows.
+        dealt = list(operations)[number::READERS]
         while not self.is_over():
-            operation = rng.choices(list(operations), list(operations.values()))[0]
+            operation = dealt.pop() if dealt else rng.choices(list(operations), list(operations.values()))[0]
             mnt, image = rng.choice(self.mounts), rng.choice(IMAGES)
             with self.lock:
                 if mnt == self.resting:
@@ -328,7 +330,9 @@ class Soak:
             for entry in entries[:10]:
                 print("   ", entry)
             is_right &= not entries
-        is_right &= len(samples) >= 8
+        if len(samples) < 8:
+            print(f"# only {len(samples)} samples of the daemon")
+            is_right = False
         for name, growth in GROWTH.items() if samples else ():
             values = [sample[name] for sample in samples]
             # Of a few each, as one may be taken at a peak.
@@ -336,8 +340,11 @@ class Soak:
             first, last = max(values[:few]), min(values[-few:])
             print(f"# {name}: first {values[0]}, last {values[-1]}, max {max(values)}; may grow by {growth}")
             is_right &= last <= first + growth
-        return is_right and all(self.counts[name] for name in ("read", "stored", "walk", "list", "moving", "diff",
-                                                               "interrupt", "bytes"))
+        never = [name for name in ("read", "stored", "walk", "list", "moving", "diff", "interrupt", "bytes")
+                 if not self.counts[name]]
+        if never:
+            print("# never:", ", ".join(never))
+        return is_right and not never
 
 
 if sys.argv[1] == "make":
