@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fetch/cancel.h"
+#include "fetch/clock.h"
 #include "fetch/source.h"
 #include "model/buf.h"
 
@@ -50,11 +51,6 @@ ssize_t reader_read(
 int reader_stat(struct reader *reader, struct stat *ret, struct error *err)
 {
 	return reader->ops->stat(reader, ret, err);
-}
-
-static bool times_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 bool stat_is_same(const struct stat *a, const struct stat *b)

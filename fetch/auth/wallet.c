@@ -85,16 +85,11 @@ static struct stamp stamp_of(const char *path)
 		.changed = st.st_ctim };
 }
 
-static bool is_same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 static bool is_same_stamp(const struct stamp *a, const struct stamp *b)
 {
 	return a->is_there == b->is_there && a->device == b->device && a->inode == b->inode &&
-	       a->size == b->size && is_same_time(&a->modified, &b->modified) &&
-	       is_same_time(&a->changed, &b->changed);
+	       a->size == b->size && times_equal(&a->modified, &b->modified) &&
+	       times_equal(&a->changed, &b->changed);
 }
 
 static bool take_stamps(struct wallet *wallet)

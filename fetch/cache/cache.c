@@ -22,6 +22,7 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "fetch/clock.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 
@@ -350,11 +351,6 @@ static int miss(
 	observer_count(cache->observer, cache_misses, 1);
 	return error_set(err, ENOENT, "%s: not in the cache (%s)", digest_format(digest, text),
 		dir_names[entry_dir(kind, digest)]);
-}
-
-static bool times_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 bool is_distrusted(struct cache *cache, const struct stat *st)

@@ -11,16 +11,12 @@
 
 #include <string.h>
 
+#include "fetch/clock.h"
 #include "model/cleanup.h"
 
 enum { TRIES = 2 }; /* a damaged copy is made anew once */
 
 /* --- blobs --- */
-
-static bool times_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
 
 /* 0, STORE_WORK, -EBADMSG, or that it could not be read. */
 static int verify_once(
