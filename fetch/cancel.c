@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "fetch/clock.h"
+
 void cancel_init(struct cancel *cancel)
 {
 	*cancel = (struct cancel){ .is_set = false };
@@ -60,4 +62,22 @@ void cancel_unwatch(struct cancel *cancel)
 	(void)pthread_mutex_lock(&cancel->lock);
 	cancel->wake = NULL;
 	(void)pthread_mutex_unlock(&cancel->lock);
+}
+
+void cancel_start_wait(struct cancel *cancel)
+{
+	atomic_store(&cancel->waiting_since_ms, now_ms());
+}
+
+void cancel_note_arrival(struct cancel *cancel)
+{
+	if (cancel && atomic_load(&cancel->waiting_since_ms))
+		cancel_start_wait(cancel);
+}
+
+uint64_t cancel_waiting_since(struct cancel *cancel)
+{
+	uint64_t since = cancel ? atomic_load(&cancel->waiting_since_ms) : 0;
+
+	return since ? since : now_ms();
 }

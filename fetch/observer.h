@@ -48,6 +48,7 @@ struct counters {
 struct observer {
 	void (*log)(struct observer *observer, enum log_level level, const char *text);
 	struct counters counters;
+	_Atomic uint64_t arrived_ms; /* now_ms() when bytes of a body came last, for whomever */
 };
 
 #define observer_count(observer, counter, n)                                                       \

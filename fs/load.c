@@ -44,6 +44,7 @@ static enum load_pool pool_of(const struct load *load)
 static void submit(struct load *load, enum store_step step)
 {
 	load->step = step;
+	cancel_start_wait(&load->cancel);
 	pool_submit(load->fs->pools[pool_of(load)], &load->job);
 }
 

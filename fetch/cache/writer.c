@@ -189,6 +189,8 @@ static int lock_partial(int fd, const struct cache *cache, struct cancel *cancel
 		if (fstat(fd, &st))
 			return error_set(err, EIO, "cache '%s': %m", cache->path);
 		stalled_ms = st.st_size == seen ? stalled_ms + poll_ms : 0;
+		if (!stalled_ms)
+			cancel_note_arrival(cancel);
 		seen = st.st_size;
 		if (stalled_ms > LOCK_STALL_MS)
 			return error_set(err, EBUSY,

@@ -230,14 +230,16 @@ static void take_cookies(struct http_transfer *t)
 void answer_decide(struct http_transfer *t)
 {
 	long status = t->head.status;
+	uint64_t wait_ms = transfer_backoff_ms(t);
 
 	take_cookies(t);
+	(void)retry_after_parse(&wait_ms, t->head.retry_after, t->head.date);
 	if (is_redirect(status) && t->head.location && !t->no_redirects && t->method != HTTP_POST) {
 		t->plan = PLAN_REDIRECT;
-	} else if (is_passing(status) && transfer_may_retry(t, PATIENCE_FULL)) {
+	} else if (is_passing(status) && transfer_may_retry(t, PATIENCE_FULL, wait_ms)) {
 		failure_set(t, status == 429 ? EDQUOT : EIO, PATIENCE_FULL, "%ld from %s", status,
 			strstr(t->origin, "://") + 3);
-		(void)retry_after_parse(&t->failure.wait_ms, t->head.retry_after, t->head.date);
+		t->failure.wait_ms = wait_ms;
 		t->plan = PLAN_LATER;
 	} else if (status == 403 && t->hops && !t->has_asked_again) {
 		t->has_asked_again = true; /* a signed URL that has run out, perhaps */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "fetch/cancel.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 
@@ -80,6 +81,42 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t patience_ms(const struct http_transfer *t)
+{
+	return (uint64_t)t->http->config.connect_timeout_ms + t->http->config.stall_timeout_ms;
+}
+
+void transfer_be_patient(struct http_transfer *t)
+{
+	t->give_up_at = now_ms() + patience_ms(t);
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What those waited for who wait for us is not ours alone. */
+static void begin_patience(struct http_transfer *t)
+{
+	uint64_t since =
+		most(cancel_waiting_since(t->cancel), atomic_load(&t->http->observer->arrived_ms));
+
+	t->give_up_at = most(since + patience_ms(t), now_ms() + t->http->config.connect_timeout_ms);
+}
+
+/* Bytes that an earlier attempt brought as well are no progress, but the attempt lives. */
+static void note_arrival(struct http_transfer *t)
+{
+	t->is_flowing = true;
+	if (t->position <= t->reached)
+		return;
+	t->reached = t->position;
+	transfer_be_patient(t);
+	cancel_note_arrival(t->cancel);
+	atomic_store(&t->http->observer->arrived_ms, now_ms());
+}
+
 /*
  *	cursor      position                  part_end, end
  *	  | delivered | ...... for the reader ...... | surplus
@@ -95,6 +132,8 @@ static size_t deliver(struct http_transfer *t, const char *bytes, size_t len)
 	t->position += keep;
 	t->progress += keep;
 	t->discarded += len - skip - keep;
+	if (skip + keep)
+		note_arrival(t);
 	return t->discarded <= HTTP_ERROR_BODY_MAX ? len : 0;
 }
 
@@ -335,9 +374,11 @@ int attempt_start(struct http_transfer *t)
 		t->easy = curl_easy_init();
 	if (!t->easy)
 		return -ENOMEM;
+	if (!t->give_up_at)
+		begin_patience(t);
 	t->plan = PLAN_NONE;
 	t->failure = (struct failure){ 0 };
-	t->is_connected = false;
+	t->is_connected = t->is_flowing = false;
 	t->cursor = 0;
 	t->part_start = t->position;
 	t->discarded = 0;

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fetch/cancel.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 
@@ -67,6 +68,8 @@ void transfer_finish(struct http_transfer *t, int result, const struct error *er
 	curl_easy_cleanup(t->easy);
 	t->easy = NULL;
 	unlink_transfer(t);
+	if (!result) /* with a body or without one */
+		cancel_note_arrival(t->cancel);
 
 	(void)pthread_mutex_lock(&http->lock);
 	unpoke(t);
@@ -121,6 +124,7 @@ static void attend(struct http_transfer *t)
 		interrupt(t);
 	} else if (wants_unpause && t->state == STATE_ACTIVE) {
 		t->arrived_at = now_ms();
+		transfer_be_patient(t);
 		(void)curl_easy_pause(t->easy, CURLPAUSE_CONT); /* errors come as a message */
 	}
 }
@@ -190,7 +194,7 @@ static bool is_watched(const struct http_transfer *t)
 {
 	bool is_paused;
 
-	if (t->state != STATE_ACTIVE || !t->is_connected)
+	if (t->state != STATE_ACTIVE)
 		return false;
 	(void)pthread_mutex_lock(&t->http->lock);
 	is_paused = t->is_paused;
@@ -198,20 +202,33 @@ static bool is_watched(const struct http_transfer *t)
 	return !is_paused;
 }
 
+static uint64_t stalled_at(const struct http_transfer *t)
+{
+	return t->is_connected ? t->arrived_at + t->http->config.stall_timeout_ms : UINT64_MAX;
+}
+
 /* When something is due for this transfer; UINT64_MAX: only when it stirs. */
 static uint64_t deadline_of(const struct http_transfer *t)
 {
+	uint64_t stalled = stalled_at(t);
+
 	if (t->state == STATE_SLEEPING)
 		return t->wake_at;
-	if (is_watched(t))
-		return t->arrived_at + t->http->config.stall_timeout_ms;
-	return UINT64_MAX;
+	if (!is_watched(t))
+		return UINT64_MAX;
+	return !t->is_flowing && t->give_up_at < stalled ? t->give_up_at : stalled;
 }
 
 static void stalled(struct http_transfer *t)
 {
-	failure_set(t, ETIMEDOUT, PATIENCE_TWICE, "%s: nothing came for %.1fs",
-		strstr(t->origin, "://") + 3, (double)t->http->config.stall_timeout_ms / 1000);
+	const char *host = strstr(t->origin, "://") + 3;
+
+	if (now_ms() >= stalled_at(t))
+		failure_set(t, ETIMEDOUT, PATIENCE_TWICE, "%s: nothing came for %.1fs", host,
+			(double)t->http->config.stall_timeout_ms / 1000);
+	else
+		failure_set(t, ETIMEDOUT, PATIENCE_NONE,
+			"%s: nothing came in time, whatever was tried", host);
 	observer_count(t->http->observer, net_stall, 1);
 	attempt_done(t, CURLE_OPERATION_TIMEDOUT);
 }

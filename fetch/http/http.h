@@ -11,6 +11,12 @@
  * the connection is paused.  A body that breaks off is continued by Range
  * from the last byte when the server allows it.
  *
+ * However many attempts that takes, connect_timeout_ms and stall_timeout_ms together are all that
+ * passes without a byte for the reader: counted from the last one, or from when its wait began
+ * (cancel.h).  Who waited for their turn while others got bytes counts from then on; and whatever
+ * was lost before, a transfer has connect_timeout_ms to begin with.  When the time is over, or
+ * would be before the next attempt, the last failure stands.
+ *
  * Headers marked secret, and the client certificate, go only to the origin (scheme, host, port) of
  * the first URL.  Where a peer chose the URL, by a redirect or in what is_referred says, it may
  * lead no further inside than the peer itself was found: checked in the URL, at each address that

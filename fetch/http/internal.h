@@ -175,6 +175,8 @@ struct http_transfer {
 	unsigned failures;     /* since the last real progress */
 	uint64_t progress;     /* bytes delivered since the last failure */
 	uint64_t wake_at;      /* SLEEPING, ms */
+	uint64_t give_up_at;   /* ms: so long we try to get the next byte; 0: not begun */
+	uint64_t reached;      /* the highest position ever */
 	uint64_t base;         /* offset in the object where the reader's body starts */
 	uint64_t position;     /* offset of the next byte for the reader */
 	uint64_t end;          /* offset where its body ends, or UINT64_MAX */
@@ -187,8 +189,8 @@ struct http_transfer {
 	struct head head;
 	enum plan plan;
 	struct failure failure;
-	bool has_asked_range, is_connected;
-	uint64_t cursor;     /* offset of the next byte to arrive */
+	bool has_asked_range, is_connected, is_flowing; /* a byte of its body has come */
+	uint64_t cursor;                                /* offset of the next byte to arrive */
 	uint64_t part_end;   /* offset where this answer ends, or UINT64_MAX */
 	uint64_t part_start; /* position when it began */
 	uint64_t discarded;
@@ -223,11 +225,16 @@ void transfer_finish(struct http_transfer *transfer, int result, const struct er
 int attempt_start(struct http_transfer *transfer);
 void attempt_stop(struct http_transfer *transfer);
 bool attempt_is_own_origin(const struct http_transfer *transfer);
+/* The reader got something, or did not want any more so far. */
+void transfer_be_patient(struct http_transfer *transfer);
 
 /* outcome.c */
 void attempt_done(struct http_transfer *transfer, CURLcode code);
 void transfer_fail(struct http_transfer *transfer);
-bool transfer_may_retry(const struct http_transfer *transfer, enum patience patience);
+/* After wait_ms. */
+bool transfer_may_retry(
+	const struct http_transfer *transfer, enum patience patience, uint64_t wait_ms);
+uint64_t transfer_backoff_ms(const struct http_transfer *transfer);
 __attribute__((format(printf, 4, 5))) void failure_set(
 	struct http_transfer *transfer, int code, enum patience patience, const char *fmt, ...);
 

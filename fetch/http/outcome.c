@@ -102,8 +102,8 @@ static unsigned failures_so_far(const struct http_transfer *t)
 	return t->progress >= HTTP_PROGRESS_MIN ? 0 : t->failures;
 }
 
-/* Would another attempt be hidden from the reader, and is there one left? */
-bool transfer_may_retry(const struct http_transfer *t, enum patience patience)
+/* Would another attempt be hidden from the reader, and is there one, and time, left? */
+bool transfer_may_retry(const struct http_transfer *t, enum patience patience, uint64_t wait_ms)
 {
 	bool is_released;
 
@@ -112,7 +112,8 @@ bool transfer_may_retry(const struct http_transfer *t, enum patience patience)
 	(void)pthread_mutex_unlock(&t->http->lock);
 	if (is_released && !t->may_resume)
 		return false;
-	return failures_so_far(t) < patience_limit(t, patience);
+	return failures_so_far(t) < patience_limit(t, patience) &&
+	       now_ms() + wait_ms < t->give_up_at;
 }
 
 static int go_to(struct http_transfer *t, const char *url, struct error *err)
@@ -174,14 +175,19 @@ static uint64_t backoff_ms(unsigned failures)
 	return base / 2 + base / 2 * dice / UINT16_MAX;
 }
 
+uint64_t transfer_backoff_ms(const struct http_transfer *t)
+{
+	return backoff_ms(failures_so_far(t) + 1);
+}
+
 void transfer_fail(struct http_transfer *t)
 {
 	struct failure failure = t->failure;
 	struct observer *observer = t->http->observer;
-	uint64_t wait;
+	uint64_t wait = failure.wait_ms ? failure.wait_ms : transfer_backoff_ms(t);
 
 	attempt_stop(t);
-	if (!transfer_may_retry(t, failure.patience)) {
+	if (!transfer_may_retry(t, failure.patience, wait)) {
 		/* A try at which protocol a host speaks is allowed to fail. */
 		observer_count(observer, http_failures, !t->no_retries);
 		transfer_finish(t, -failure.code, &failure.err);
@@ -189,7 +195,6 @@ void transfer_fail(struct http_transfer *t)
 	}
 	t->failures = failures_so_far(t) + 1;
 	t->progress = 0;
-	wait = failure.wait_ms ? failure.wait_ms : backoff_ms(t->failures);
 	observer_count(observer, http_retries, 1);
 	observer_log(observer, LOG_LEVEL_WARNING, "retry %u/%u in %.1fs: %s", t->failures,
 		patience_limit(t, failure.patience), (double)wait / 1000, failure.err.text);

@@ -7,9 +7,10 @@ need curl jq python3
 make_images "$work" 60
 start_faultregistry "app=$work/layout"
 mnt=$work/mnt
+options=retries=2,stall_timeout=1s
 again() {
 	[[ -z ${daemons["$mnt"]:-} ]] || unmount "$mnt"
-	mount_imgfs "docker://$registry/app" "$mnt" "retries=2,stall_timeout=1s,$logged"
+	mount_imgfs "docker://$registry/app" "$mnt" "$options,$logged"
 	ls "$mnt" >"$work/stdout"
 }
 
@@ -36,7 +37,9 @@ row_slow() {
 }
 
 row_silence() {
-	local other=$root
+	local other
+	cold
+	other=$root
 	cold
 	layer_is '{"hang": true}'
 	cat "$root/body" >"$work/stdout" 2>"$work/silent" &
@@ -50,6 +53,47 @@ row_silence() {
 	layer_is '{"hang": true}' '"times": 1'
 	is_right
 	assert_counted net_stall 1
+}
+
+# However many attempts: nobody waits longer than stall_timeout and connect_timeout without a byte.
+row_deadline() {
+	local options=retries=5,stall_timeout=2s,connect_timeout=1s,max_transfers=1 n roots=() readers=()
+	cold
+	layer_is '{"hang": true}'
+	assert_fails "Connection timed out" timeout 30 cat "$root/body"
+	(($(applied) <= 2)) || fail "$(applied) attempts"
+	assert_counted http_failures 1
+	# The server's wishes are no reason.
+	cold
+	layer_is '{"status": 429, "retry_after": 4}'
+	assert_fails "Disk quota exceeded" timeout 30 cat "$root/body"
+	assert_eq "$(applied)" 1 "attempts"
+	assert_counted http_retries 0
+	log_says "${layer:0:19}" "too many requests" "429"
+	# Nor is it one that others wait before them, if these get nothing either.
+	cold
+	for n in {1..3}; do
+		roots+=("$root")
+		next_image
+		root=$mnt/$tag/linux_amd64/rootfs
+		cat "$mnt/$tag/linux_amd64/config.json" >"$work/stdout"
+	done
+	rules '[{"id": "fault", "match": {"path": "/blobs/"}, "do": {"hang": true}}]'
+	for n in 0 1 2; do
+		timeout 60 cat "${roots[n]}/body" >"$work/stdout" 2>"$work/stderr.$n" &
+		readers+=("$!")
+	done
+	for n in 0 1 2; do
+		wait "${readers[n]}" && fail "read what never came"
+		assert_contains "$(<"$work/stderr.$n")" "Connection timed out" "a reader"
+	done
+	log_says "nothing came in time"
+	(($(applied) <= 4)) || fail "$(applied) attempts for three layers, one at a time"
+	# What arrives in time, however slowly, is no reason to give up.
+	cold
+	layer_is '{"rate": 120000}'
+	is_right
+	assert_counted net_stall 0
 }
 
 row_cut() {

@@ -763,6 +763,109 @@ static void stops(void **state)
 	http_free(http);
 }
 
+/* ---- how long for ------------------------------------------------------------------------ */
+
+static const struct patience_case {
+	const char *name, *rules;
+	unsigned connect_timeout_ms, stall_timeout_ms;
+	int rc;
+	long status;
+	unsigned requests;
+	const char *error;
+} patience_cases[] = {
+	{ "silence, and no time for another attempt", "[{\"do\":{\"hang\":true}}]", 100, 400,
+		-ETIMEDOUT, 0, 1, "nothing came for 0.4s" },
+	{ "another attempt, and no time to end it", "[{\"do\":{\"hang\":true}}]", 700, 700,
+		-ETIMEDOUT, 0, 2, "nothing came in time" },
+	{ "a head, and silence", "[{\"do\":{\"delay_body\":30}}]", 100, 400, -ETIMEDOUT, 200, 1,
+		"nothing came for 0.4s" },
+	{ "a wish to wait for longer", "[{\"do\":{\"status\":429,\"retry_after\":30}}]", 5000, 5000,
+		0, 429, 1, NULL },
+	{ "a wish that can be granted", "[{\"times\":1,\"do\":{\"status\":429,\"retry_after\":1}}]",
+		5000, 5000, 0, 200, 2, NULL },
+	{ "slow for longer", "[{\"do\":{\"slow\":{\"chunk\":5000,\"interval\":0.1}}}]", 600, 400, 0,
+		200, 1, NULL },
+	{ "slow for longer over what is there already",
+		"[{\"times\":1,\"do\":{\"disconnect_after\":99000}},"
+		"{\"do\":{\"ignore_range\":true,\"slow\":{\"chunk\":5000,\"interval\":0.1}}}]",
+		600, 400, 0, 200, 2, NULL },
+};
+
+static struct http *new_impatient_http(const struct patience_case *c)
+{
+	const struct http_config config = { .verify_tls = true,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.stall_timeout_ms = c->stall_timeout_ms,
+		.retries = 5,
+		.max_connections = 4 };
+	struct http *http = NULL;
+
+	test_observer_init(&observer);
+	fault_rules(&server, c->rules);
+	assert_int_equal(http_new(&http, &config, &observer.base, NULL), 0);
+	return http;
+}
+
+/* All of it; the last error. */
+static int get_all(struct http *http, struct cancel *cancel, long *ret_status, struct error *err)
+{
+	char url[256], piece[16 << 10];
+	struct http_request request = { .url = blob_url(url, server.small_digest),
+		.may_resume = true };
+	struct http_transfer *t = NULL;
+	ssize_t n = http_open(&t, http, &request, cancel, err);
+
+	if (n)
+		return (int)n;
+	*ret_status = http_response(t)->status;
+	while ((n = http_read(t, piece, sizeof piece, err)) > 0)
+		;
+	http_close(t);
+	return (int)n;
+}
+
+static void gives_up_in_time(void **state)
+{
+	const struct patience_case *c = *state;
+	struct http *http = new_impatient_http(c);
+	struct error err = { "" };
+	long status = 0;
+
+	assert_int_equal(get_all(http, NULL, &status, &err), c->rc);
+	assert_int_equal(status, c->status);
+	assert_int_equal(observer.base.counters.http_requests, c->requests);
+	if (c->error)
+		assert_non_null(strstr(err.text, c->error));
+	http_free(http);
+}
+
+/* Two requests for one who waits: the second has what the first one left, which is the time for a
+ * connection at least. */
+static void shares_patience(void **state)
+{
+	const struct patience_case c = { .rules = "[{\"do\":{\"hang\":true}}]",
+		.connect_timeout_ms = 100,
+		.stall_timeout_ms = 600 };
+	struct http *http = new_impatient_http(&c);
+	struct cancel cancel;
+	struct error err = { "" };
+	long status;
+
+	(void)state;
+	cancel_init(&cancel);
+	cancel_start_wait(&cancel);
+	assert_int_equal(get_all(http, &cancel, &status, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "nothing came for 0.6s"));
+	assert_int_equal(get_all(http, &cancel, &status, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "nothing came in time"));
+	/* Something came for them meanwhile. */
+	cancel_note_arrival(&cancel);
+	assert_int_equal(get_all(http, &cancel, &status, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "nothing came for 0.6s"));
+	cancel_release(&cancel);
+	http_free(http);
+}
+
 /* ---- who was named by a peer ------------------------------------------------------------- */
 
 /* A name that is an address of this machine, though it does not look so; NULL: there is none. */
@@ -1193,6 +1296,9 @@ int main(void)
 		add(cancel_cases[i].name, cancels, &cancel_cases[i]);
 	add("cancelled before the start", cancelled_before, NULL);
 	add("stopped while the server hangs", stops, &cancel_cases[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(patience_cases); i++)
+		add(patience_cases[i].name, gives_up_in_time, &patience_cases[i]);
+	add("two requests for one who waits", shares_patience, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(peer_cases); i++)
 		add(peer_cases[i].name, fails_to_reach, &peer_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(referred_cases); i++)
