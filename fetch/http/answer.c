@@ -30,6 +30,12 @@ static bool is_passing(long status)
 	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
+/* What those say whose URLs are signed, and run out: S3 and the like 400 or 403, others 410. */
+static bool is_expired(long status)
+{
+	return status == 400 || status == 403 || status == 410;
+}
+
 static void refuse_range(struct http_transfer *t, const char *why)
 {
 	observer_count(t->http->observer, range_refused, 1);
@@ -241,7 +247,7 @@ void answer_decide(struct http_transfer *t)
 			strstr(t->origin, "://") + 3);
 		t->failure.wait_ms = wait_ms;
 		t->plan = PLAN_LATER;
-	} else if (status == 403 && t->hops && !t->has_asked_again) {
+	} else if (is_expired(status) && t->hops && !t->has_asked_again) {
 		t->has_asked_again = true; /* a signed URL that has run out, perhaps */
 		t->plan = PLAN_AGAIN;
 	} else {

@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch/clock.h"
 #include "model/cleanup.h"
+
+/* Who gave the whole for a part is asked for no more parts, as that costs the whole each time; but
+ * one that fetches from elsewhere itself may have had no more of it yet. */
+enum { WHOLE_REST_MS = 600000 };
 
 struct blob_call {
 	struct call call;
@@ -45,6 +50,25 @@ static bool is_of_use(const struct blob_opening *opening, long status)
 	return status == 206 || (status == 200 && opening->end == UINT64_MAX);
 }
 
+static bool gives_parts(struct registry *registry)
+{
+	bool gives;
+
+	(void)pthread_mutex_lock(&registry->lock);
+	gives = now_ms() >= registry->whole_until;
+	(void)pthread_mutex_unlock(&registry->lock);
+	return gives;
+}
+
+static int refuse_whole(struct registry *registry, const char *subject, struct error *err)
+{
+	(void)pthread_mutex_lock(&registry->lock);
+	registry->whole_until = now_ms() + WHOLE_REST_MS;
+	(void)pthread_mutex_unlock(&registry->lock);
+	return error_set(
+		err, EOPNOTSUPP, "%s: %s: the whole of it, not a range", registry->name, subject);
+}
+
 static int refuse(struct blob_opening *opening, const struct blob_call *get, uint64_t position,
 	struct http_transfer *transfer, struct error *err)
 {
@@ -52,8 +76,7 @@ static int refuse(struct blob_opening *opening, const struct blob_call *get, uin
 	int rc;
 
 	if (status == 200)
-		return error_set(err, EOPNOTSUPP, "%s: %s: the whole of it, not a range",
-			opening->registry->name, get->subject);
+		return refuse_whole(opening->registry, get->subject, err);
 	rc = registry_refused(opening->registry, &get->call, transfer, NULL, err);
 	return status == 416 && position ? -ERANGE : rc;
 }
@@ -119,8 +142,11 @@ int registry_open_range(struct source *source, const char *repository,
 	const struct descriptor *blob, uint64_t offset, uint64_t len, struct blob_stream **ret,
 	struct cancel *cancel, struct error *err)
 {
+	struct registry *registry = registry_of(source);
 	uint64_t start; /* offset, or it would not be a 206 */
 
+	if (!gives_parts(registry))
+		return error_set(err, EOPNOTSUPP, "%s gives no parts of blobs", registry->name);
 	return open_part(source, repository, blob, offset, offset + len, ret, &start, cancel, err);
 }
 

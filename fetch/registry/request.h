@@ -28,8 +28,9 @@ struct registry {
 
 	pthread_mutex_t lock;
 	/* Under lock. */
-	const char *scheme;  /* NULL until an answer has proved it */
-	enum http_zone zone; /* where it was found */
+	const char *scheme;   /* NULL until an answer has proved it */
+	enum http_zone zone;  /* where it was found */
+	uint64_t whole_until; /* now_ms(); so long nobody asks for parts: it gave the whole */
 };
 
 /* Fills all but base; host is who answers.  After a failure: tear down, too. */

@@ -8,8 +8,11 @@ need curl jq python3
 make_images "$work" 30
 start_faultregistry "app=$work/layout"
 mnt=$work/mnt
-mount_imgfs "docker://$registry/app" "$mnt" "retries=2,stall_timeout=5s,$logged"
-ls "$mnt" >"$work/stdout"
+mount_app() {
+	mount_imgfs "docker://$registry/app" "$mnt" "retries=2,stall_timeout=5s,$logged"
+	ls "$mnt" >"$work/stdout"
+}
+mount_app
 
 # cut_then DO: a layer is cut in the middle, and that is done to the request for the rest.
 cut_then() {
@@ -28,6 +31,31 @@ row_range_ignored() {
 	(($(layer_bytes) <= 300000 + layer_size * 11 / 10)) || fail "$(layer_bytes) bytes of $layer_size"
 	is_right
 	assert_eq "$(layer_requests)" 2 "requests after another read"
+}
+
+# Of layers that are indexed and not here: who gave one whole is asked for no part of the next.
+row_range_remembered() {
+	local n tags=() layers=()
+	for n in 1 2; do
+		cold
+		is_right
+		tags+=("$tag") layers+=("$layer")
+	done
+	unmount "$mnt"
+	rm "${layers[@]/#sha256:/$cache/blobs/sha256/}"
+	rules '[{"match": {"path": "/blobs/"}, "do": {"ignore_range": true}}]'
+	mount_app
+	from_here
+	for n in 0 1; do
+		tag=${tags[n]} layer=${layers[n]} root=$mnt/${tags[n]}/linux_amd64/rootfs content=$work/content/${tags[n]}
+		is_right
+		assert_eq "$(layer_requests)" $((2 - n)) "requests for layer $n"
+	done
+	assert_counted range_ignored 1
+	log_says "${layers[0]}" "the whole of it, not a range; fetching all of it"
+	log_says "$registry gives no parts of blobs; fetching all of it"
+	# The last one had to be told nothing.
+	(($(layer_bytes) <= layer_size * 11 / 10)) || fail "$(layer_bytes) bytes of $layer_size"
 }
 
 row_range_wrong() {

@@ -185,17 +185,21 @@ row_framing() {
 }
 
 row_cdn() {
+	local status
 	cold
 	rules "[{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"main\"}, \"do\": {\"redirect\": \"cdn\"}}]"
 	is_right
 	assert_counted http_redirects 1
 	assert_eq "$(requests .auth.cdn_with_authorization)" 0 "credentials at the other port"
 	# A signed URL that has run out: back to the registry, once.
-	cold
-	rules "[{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"main\"}, \"do\": {\"redirect\": \"cdn\"}},
-		{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"cdn\"}, \"times\": 1, \"do\": {\"status\": 403}}]"
-	is_right
-	assert_counted http_redirects 2
+	for status in 400 403 410; do
+		cold
+		rules "[{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"main\"}, \"do\": {\"redirect\": \"cdn\"}},
+			{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"cdn\"}, \"times\": 1, \"do\": {\"status\": $status}}]"
+		is_right
+		assert_counted http_redirects 2
+		assert_eq "$(layer_requests)" 2 "requests to the registry for a URL that has expired ($status)"
+	done
 	cold
 	rules "[{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"main\"}, \"do\": {\"redirect\": \"cdn\"}},
 		{\"match\": {\"path\": \"/blobs/$layer\", \"port\": \"cdn\"}, \"do\": {\"status\": 403}}]"

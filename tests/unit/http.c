@@ -280,6 +280,21 @@ static const struct body_case {
 		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}},"
 			 "{\"match\":{\"port\":\"cdn\"},\"times\":1,\"do\":{\"status\":403}}]",
 		.redirects = 2 },
+	{ .name = "one that has expired, says 400",
+		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}},"
+			 "{\"match\":{\"port\":\"cdn\"},\"times\":1,\"do\":{\"status\":400}}]",
+		.redirects = 2 },
+	{ .name = "one that has expired, says 410, and again",
+		.rules = "[{\"match\":{\"port\":\"main\"},\"do\":{\"redirect\":\"cdn\"}},"
+			 "{\"match\":{\"port\":\"cdn\"},\"do\":{\"status\":410}}]",
+		.redirects = 2,
+		.status = 410,
+		.got = 1 },
+	{ .name = "400 from the registry itself is final",
+		.rules = "[{\"do\":{\"status\":400}}]",
+		.retries = 2,
+		.status = 400,
+		.got = 1 },
 	{ .name = "a redirect loop",
 		.rules = "[{\"do\":{\"redirect\":\"loop\"}}]",
 		.retries = 3,
