@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "fs/log.h"
+#include "fs/nearest.h"
 #include "model/cleanup.h"
 
 enum { GIVEN_MAX = 64 << 10 };
@@ -120,7 +121,14 @@ static const char *const ignored[] = {
 	"noexec",
 	"atime",
 	"noatime",
+	"diratime",
+	"nodiratime",
 	"relatime",
+	"norelatime",
+	"strictatime",
+	"nostrictatime",
+	"lazytime",
+	"nolazytime",
 	"_netdev",
 	"nofail",
 	"user",
@@ -133,6 +141,11 @@ static const char *const ignored[] = {
 	"defaults",
 	"async",
 	"sync",
+	"dirsync",
+	"iversion",
+	"noiversion",
+	"silent",
+	"loud",
 };
 
 static const char *const ignored_prefixes[] = { "x-", "X-", "comment=" };
@@ -334,51 +347,20 @@ static bool is_ignored(const char *text)
 	return false;
 }
 
-/* Levenshtein distance of two short names. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], len = strlen(b);
-
-	if (len >= ARRAY_SIZE(row))
-		return SIZE_MAX;
-	for (size_t k = 0; k <= len; k++)
-		row[k] = k;
-	for (size_t i = 1; *a; a++, i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t k = 1; k <= len; k++) {
-			size_t best = diagonal + (*a != b[k - 1]);
-
-			diagonal = row[k];
-			best = best < row[k] + 1 ? best : row[k] + 1;
-			row[k] = best < row[k - 1] + 1 ? best : row[k - 1] + 1;
-		}
-	}
-	return row[len];
-}
-
 static int unknown_option(const struct options *options, const char *name, struct error *err)
 {
-	const char *nearest = NULL;
-	size_t least = SIZE_MAX;
+	struct nearest nearest = { .wanted = name, .farthest = 1 + strlen(name) / 3 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		size_t d = distance(name, rows[i].name);
-
-		if (d < least) {
-			least = d;
-			nearest = rows[i].name;
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		nearest_try(&nearest, rows[i].name);
 	if (options->sloppy) {
 		(void)fprintf(stderr, "%s: warning: unknown option '%s' ignored\n",
 			options->program, name);
 		return 0;
 	}
-	if (least <= 1 + strlen(name) / 3)
-		return error_set(
-			err, EINVAL, "unknown option '%s' (did you mean '%s'?)", name, nearest);
+	if (nearest.name)
+		return error_set(err, EINVAL, "unknown option '%s' (did you mean '%s'?)", name,
+			nearest.name);
 	return error_set(err, EINVAL, "unknown option '%s'\nhint: %s --help lists them", name,
 		options->program);
 }
@@ -494,15 +476,22 @@ static int set_long(struct options *options, char *text, struct error *err)
 
 /* --- SOURCE --- */
 
+/* What others call sources that cannot be mounted as they are. */
 static const struct {
-	const char *prefix, *hint;
+	const char *prefix;
+	const char *spelling; /* ours, which goes before the rest; or NULL */
+	const char *hint;     /* instead */
 } refused[] = {
-	{ "containers-storage:", "save it first: podman save --format oci-dir -o DIR IMAGE" },
-	{ "ocidir://", "write oci:DIR" },
-	{ "http://", "write docker://HOST/..." },
-	{ "https://", "write docker://HOST/..." },
-	{ "oci://", "write docker://HOST/..." },
-	{ "registry:", "write docker://HOST/" },
+	{ "containers-storage:", NULL, "save it first: podman save --format oci-dir -o DIR IMAGE" },
+	{ "ostree:", NULL, "copy it first: skopeo copy ostree:IMAGE oci:DIR:TAG" },
+	{ "tarball:", NULL, "copy it first: skopeo copy tarball:FILE oci:DIR:TAG" },
+	{ "sif:", NULL, "copy it first: skopeo copy sif:FILE oci:DIR:TAG" },
+	{ "ocidir://", "oci:", NULL },
+	{ "http://", "docker://", NULL },
+	{ "https://", "docker://", NULL },
+	{ "oci://", "docker://", NULL },
+	{ "registry://", "docker://", NULL },
+	{ "registry:", "docker://", NULL },
 };
 
 /* PATH, or PATH:REF. */
@@ -598,6 +587,58 @@ static bool looks_like_reference(const char *source)
 	return is_one;
 }
 
+/* What follows a login, which may hold a password; the text itself when it has none. */
+static const char *skip_login(const char *text)
+{
+	const char *at = strrchr(text, '@');
+	struct digest digest;
+
+	return at && digest_parse(&digest, at + 1, NULL) ? at + 1 : text;
+}
+
+static int refuse(const char *source, size_t i, struct error *err)
+{
+	const char *rest = source + strlen(refused[i].prefix);
+	const char *name = skip_login(rest);
+
+	if (refused[i].hint)
+		return error_set(err, EINVAL, "%s%s: cannot be mounted\nhint: %s",
+			refused[i].prefix, name, refused[i].hint);
+	return error_set(err, EINVAL, "%s%s%s: cannot be mounted\nhint: write %s%s",
+		refused[i].prefix, name == rest ? "" : "***@", name, refused[i].spelling, name);
+}
+
+/* The prefix of ours that the one of source is almost, or NULL. */
+static const char *nearest_prefix(const char *source, const char *rest)
+{
+	size_t len = (size_t)(rest - source);
+	CLEANUP(freep) char *word = strndup(source, len);
+	struct nearest nearest = { .wanted = word, .farthest = 1 + len / 6 };
+
+	for (size_t i = 0; word && i < ARRAY_SIZE(transports); i++)
+		nearest_try(&nearest, transports[i].prefix);
+	return nearest.name;
+}
+
+/* Neither a source by its spelling nor a file. */
+static int no_such_source(const char *source, struct error *err)
+{
+	const char *colon = strchr(source, ':');
+	const char *rest = colon ? colon + 1 + strspn(colon + 1, "/") : source;
+	const char *prefix = colon ? nearest_prefix(source, rest) : NULL;
+
+	if (skip_login(source) != source)
+		return error_set(err, ENOENT, "...@%s: no such file", skip_login(source));
+	if (prefix) /* what begins with slashes may be a path */
+		return error_set(err, ENOENT, "%s: no such file\nhint: did you mean %s%s?", source,
+			prefix, strstr(prefix, "//") ? rest : colon + 1);
+	if (looks_like_reference(source))
+		return error_set(err, ENOENT,
+			"%s: no such file\nhint: for an image in a registry write docker://%s",
+			source, source);
+	return error_set(err, ENOENT, "%s: no such file", source);
+}
+
 int options_parse_source(struct options *options, const char *source, struct error *err)
 {
 	bool is_known;
@@ -606,18 +647,13 @@ int options_parse_source(struct options *options, const char *source, struct err
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (!strncmp(source, refused[i].prefix, strlen(refused[i].prefix)))
-			return error_set(err, EINVAL, "%s: cannot be mounted\nhint: %s", source,
-				refused[i].hint);
+			return refuse(source, i, err);
 	rc = parse_transport(options, source, &is_known, err);
 	if (rc || is_known)
 		return rc;
 	if (stat(source, &st) == 0)
 		return parse_path(options, source, false, TRANSPORT_PATH, err);
-	if (looks_like_reference(source))
-		return error_set(err, ENOENT,
-			"%s: no such file\nhint: for an image in a registry write docker://%s",
-			source, source);
-	return error_set(err, ENOENT, "%s: no such file", source);
+	return no_such_source(source, err);
 }
 
 /* --- the command line --- */
