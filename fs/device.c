@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/device.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/fuse.h>
+
+#include "model/cleanup.h"
+
+int device_check(struct error *err)
+{
+	CLEANUP(closep) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return 0;
+	return error_set(err, errno, "/dev/fuse: %s%s", strerror(errno),
+		errno == EACCES ? "" : "\nhint: modprobe fuse");
+}
 
 /* An answer to INIT is a header and the parameters; the first kernels to know of the flag know all
  * that lies before it. */

@@ -12,6 +12,9 @@
 #include "fs/fs.h"
 #include "model/error.h"
 
+/* Can we mount at all? */
+int device_check(struct error *err);
+
 /* After fuse_session_mount(), before the first request is received. */
 int device_complete(struct fs *fs, struct error *err);
 

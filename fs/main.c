@@ -18,12 +18,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fetch/outside.h"
 #include "fs/cache_command.h"
+#include "fs/capture.h"
 #include "fs/control.h"
 #include "fs/device.h"
 #include "fs/index_command.h"
@@ -48,6 +50,17 @@ static void complain(const struct options *options, const struct error *err)
 
 /* --- environment --- */
 
+/* Where a user's credentials and engine are, if it is his.  Root's are elsewhere without it. */
+static void complete_runtime_directory(void)
+{
+	char path[sizeof "/run/user/" + 10];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "/run/user/%u", getuid());
+	if (getuid() && !lstat(path, &st) && S_ISDIR(st.st_mode) && st.st_uid == getuid())
+		(void)setenv("XDG_RUNTIME_DIR", path, 1);
+}
+
 /* mount(8) and systemd start us with nearly nothing. */
 static void complete_environment(void)
 {
@@ -55,6 +68,8 @@ static void complete_environment(void)
 
 	if (!getenv("PATH"))
 		(void)setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	if (!getenv("XDG_RUNTIME_DIR"))
+		complete_runtime_directory();
 	if (getenv("HOME"))
 		return;
 	user = getpwuid(getuid());
@@ -197,6 +212,23 @@ struct mounting {
 	struct error *err;
 };
 
+/* libfuse says what is wrong, or fusermount3 does, which mounts for users. */
+static int mount_failed(const struct options *options, const char *said, struct error *err)
+{
+	static const char speaker[] = "fusermount3: ";
+	const char *cause = *said ? said : last_fuse_message;
+
+	if (!strncmp(cause, speaker, strlen(speaker)))
+		cause += strlen(speaker);
+	if (strstr(cause, "user_allow_other"))
+		return error_set(err, EPERM,
+			"%s: allow_other is not allowed to users here\nhint: it needs "
+			"'user_allow_other' in /etc/fuse.conf",
+			options->mountpoint);
+	return error_set(
+		err, EIO, "%s: %s", options->mountpoint, *cause ? cause : "cannot be mounted");
+}
+
 static int mount_session(void *context)
 {
 	struct mounting *mounting = context;
@@ -205,6 +237,8 @@ static int mount_session(void *context)
 	CLEANUP(freep) char *list = mount_options(fs->options);
 	char *argv[] = { fs->options->program, (char *)"-o", list, (char *)"-d", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(fs->options->debug ? 4 : 3, argv);
+	struct capture capture;
+	char said[256];
 	int rc;
 
 	if (!list)
@@ -215,12 +249,11 @@ static int mount_session(void *context)
 	fuse_opt_free_args(&args);
 	if (!fs->session)
 		return error_set(err, EINVAL, "fuse: %s", last_fuse_message);
-	if (fuse_session_mount(fs->session, fs->options->mountpoint))
-		return error_set(err, EPERM, "%s: %s%s", fs->options->mountpoint,
-			*last_fuse_message ? last_fuse_message : "cannot be mounted",
-			strstr(last_fuse_message, "user_allow_other")
-				? "\nhint: allow_other needs 'user_allow_other' in /etc/fuse.conf"
-				: "");
+	capture_begin(&capture);
+	rc = fuse_session_mount(fs->session, fs->options->mountpoint);
+	capture_end(&capture, said, sizeof said);
+	if (rc)
+		return mount_failed(fs->options, said, err);
 	rc = device_complete(fs, err);
 	if (rc)
 		fuse_session_unmount(fs->session);
@@ -324,6 +357,8 @@ static enum exit_status status_of(int rc)
 	switch (rc) {
 	case 0:
 		return STATUS_OK;
+	case -EPERM:
+		return STATUS_USAGE;
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE:
@@ -460,6 +495,9 @@ int main(int argc, char **argv)
 		status = puts("imgfs " IMGFS_VERSION) < 0 ? STATUS_SYSTEM : STATUS_OK;
 	} else if (options.fake) {
 		status = STATUS_OK;
+	} else if (!places_is_mounted(&options) && device_check(&err)) {
+		complain(&options, &err);
+		status = STATUS_SYSTEM;
 	} else if ((rc = places_check_mountpoint(&options, &err)) ||
 		   (rc = places_check_options(&options, &err))) {
 		complain(&options, &err);

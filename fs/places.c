@@ -13,8 +13,7 @@
 
 #include "model/cleanup.h"
 
-/* mount.fuse3 has opened the device and mounted already: where, it does not tell. */
-static bool is_mounted_already(const struct options *options)
+bool places_is_mounted(const struct options *options)
 {
 	return !strncmp(options->mountpoint, "/dev/fd/", strlen("/dev/fd/"));
 }
@@ -52,7 +51,7 @@ int places_check_mountpoint(const struct options *options, struct error *err)
 	struct statfs sizes;
 	struct stat st;
 
-	if (is_mounted_already(options))
+	if (places_is_mounted(options))
 		return 0;
 	/* Attributes may be the kernel's own still; statfs() asks the process. */
 	if (stat(mountpoint, &st) || statfs(mountpoint, &sizes))
@@ -108,7 +107,7 @@ static bool is_inside(const char *path, const char *directory)
 static int check_outside(
 	const struct options *options, const char *what, const char *path, struct error *err)
 {
-	if (!path || is_mounted_already(options) || !is_inside(path, options->mountpoint))
+	if (!path || places_is_mounted(options) || !is_inside(path, options->mountpoint))
 		return 0;
 	return error_set(err, EINVAL, "%s: %s '%s' would lie behind the mount itself",
 		options->mountpoint, what, path);
@@ -143,7 +142,7 @@ int places_check_options(const struct options *options, struct error *err)
 	}
 	if (!is_directory(options->path))
 		return 0;
-	if (!is_mounted_already(options) && is_inside(options->mountpoint, options->path))
+	if (!places_is_mounted(options) && is_inside(options->mountpoint, options->path))
 		return error_set(err, EINVAL, "%s: lies in what it would show, '%s'",
 			options->mountpoint, options->path);
 	if (has_log_file && is_inside(options->log, options->path))

@@ -12,8 +12,13 @@
 #ifndef FS_PLACES_H
 #define FS_PLACES_H
 
+#include <stdbool.h>
+
 #include "fs/options.h"
 #include "model/error.h"
+
+/* mount.fuse3 has opened the device and mounted already: where, it does not tell. */
+bool places_is_mounted(const struct options *options);
 
 /* The mount point is a directory, and no mount whose process has died is in the way (-ENOTCONN). */
 int places_check_mountpoint(const struct options *options, struct error *err);
