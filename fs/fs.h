@@ -119,7 +119,8 @@ struct fs {
 	_Atomic bool notices_are_cancelled;
 	unsigned cores; /* threads that decode, and as many that send */
 	struct fuse_session *session;
-	int event_fd; /* wakes the loop */
+	int event_fd;  /* wakes the loop */
+	int notify_fd; /* a service manager that hears how it goes, or -1; borrowed (notify.h) */
 	pthread_mutex_t ended_lock;
 	struct job *ended;     /* under ended_lock: jobs whose run() returned */
 	struct load *running;  /* all running loads */
@@ -155,9 +156,10 @@ void requests_run_ready(struct fs *fs);
 
 int loop_init(struct fs *fs, struct error *err);
 void loop_release(struct fs *fs);
-/* Serves until the file system is unmounted or a signal ends it.  ready is
- * called once, when the kernel has been answered for the first time. */
-int loop_run(struct fs *fs, void (*ready)(void *context), void *context, struct error *err);
+/* Serves until the file system is unmounted or a signal ends it.  ready is called once, when the
+ * kernel has been answered for the first time; if it fails, that is the end. */
+int loop_run(struct fs *fs, int (*ready)(void *context, struct error *err), void *context,
+	struct error *err);
 /* After the pools are gone: takes over what their last jobs left. */
 void loop_reap_last(struct fs *fs);
 /* For pool_new(). */

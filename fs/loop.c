@@ -24,6 +24,7 @@
 #include "fs/control.h"
 #include "fs/node.h"
 #include "fs/notices.h"
+#include "fs/notify.h"
 #include "fs/objects.h"
 #include "fs/replies.h"
 #include "model/cleanup.h"
@@ -140,6 +141,22 @@ static int release_stale(struct fs *fs)
 	return have_some ? STALE_POLL_MS : -1;
 }
 
+static void forget_lists(struct fs *fs)
+{
+	log_line(fs->log, LOG_LEVEL_INFO, "forgetting tag lists");
+	store_ask_again(fs->store);
+	objects_forget_lists(fs);
+	notices_expire(fs);
+	nodes_forget_lists(fs);
+}
+
+/* A terminal that goes takes with it what runs in its foreground; not so a service, nor by the
+ * signal of `imgfs refresh`, which is queued. */
+static bool is_hangup(const struct fs *fs, const struct signalfd_siginfo *info)
+{
+	return fs->options->foreground && fs->notify_fd < 0 && info->ssi_code != SI_QUEUE;
+}
+
 static void take_signals(struct fs *fs, int fd)
 {
 	struct signalfd_siginfo info;
@@ -150,15 +167,10 @@ static void take_signals(struct fs *fs, int fd)
 			control_log_status(fs);
 			break;
 		case SIGHUP:
-			if (!fs->options->foreground) {
-				log_line(fs->log, LOG_LEVEL_INFO, "forgetting tag lists");
-				store_ask_again(fs->store);
-				objects_forget_lists(fs);
-				notices_expire(fs);
-				nodes_forget_lists(fs);
-				break;
-			}
-			fuse_session_exit(fs->session);
+			if (is_hangup(fs, &info))
+				fuse_session_exit(fs->session);
+			else
+				forget_lists(fs);
 			break;
 		default:
 			fuse_session_exit(fs->session);
@@ -263,8 +275,8 @@ static int wait_for(struct fs *fs, struct pollfd *fds, nfds_t count, uint64_t *s
 	return rc;
 }
 
-static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(void *),
-	void *context, struct error *err)
+static int loop(struct fs *fs, int signals, struct fuse_buf *buf,
+	int (*ready)(void *, struct error *), void *context, struct error *err)
 {
 	struct pollfd fds[] = {
 		{ .fd = fuse_session_fd(fs->session), .events = POLLIN },
@@ -294,14 +306,16 @@ static int loop(struct fs *fs, int signals, struct fuse_buf *buf, void (*ready)(
 					err, -rc, "reading from /dev/fuse: %s", strerror(-rc));
 		}
 		if (fs->has_inited && ready) {
-			ready(context);
+			rc = ready(context, err);
+			if (rc)
+				return rc;
 			ready = NULL;
 		}
 	}
 	return 0;
 }
 
-int loop_run(struct fs *fs, void (*ready)(void *), void *context, struct error *err)
+int loop_run(struct fs *fs, int (*ready)(void *, struct error *), void *context, struct error *err)
 {
 	CLEANUP(closep) int signals = open_signals(err);
 	int fd = fuse_session_fd(fs->session);
@@ -313,6 +327,7 @@ int loop_run(struct fs *fs, void (*ready)(void *), void *context, struct error *
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return error_set(err, errno, "/dev/fuse: %s", strerror(errno));
 	rc = loop(fs, signals, &buf, ready, context, err);
+	notify_send(fs->notify_fd, "STOPPING=1\n");
 	drain(fs, &buf);
 	free(buf.mem);
 	return rc;

@@ -32,6 +32,7 @@
 #include "fs/objects.h"
 #include "fs/open.h"
 #include "fs/places.h"
+#include "fs/readiness.h"
 #include "fs/replies.h"
 #include "fs/sandbox.h"
 #include "fs/spaces.h"
@@ -271,39 +272,39 @@ static int unmount_session(void *context)
 
 /* --- life --- */
 
-/* How the child tells its parent, or a foreground program nobody. */
 struct herald {
 	struct fs *fs;
-	int fd; /* -1: in the foreground */
+	struct readiness readiness;
+	bool is_background;
+	bool is_detached; /* from the terminal */
 };
 
-/* False when nobody is there to hear it: the parent was interrupted. */
-static bool tell(int fd, enum exit_status status)
+/* Whoever waits for our output to end shall not wait for us. */
+static void detach(struct herald *herald)
 {
-	unsigned char byte = (unsigned char)status;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	return fd < 0 || write(fd, &byte, 1) == 1;
+	log_detach(herald->fs->log);
+	herald->is_detached = true;
+	if (null < 0)
+		return;
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(null, STDOUT_FILENO);
+	(void)dup2(null, STDERR_FILENO);
+	(void)close(null);
 }
 
-static void go_live(void *context)
+static int go_live(void *context, struct error *err)
 {
 	struct herald *herald = context;
-	int null;
+	int rc = readiness_announce(&herald->readiness, err);
 
-	if (herald->fd < 0)
-		return;
-	log_detach(herald->fs->log);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) { /* whoever waits for our output to end shall not wait for us */
-		(void)dup2(null, STDIN_FILENO);
-		(void)dup2(null, STDOUT_FILENO);
-		(void)dup2(null, STDERR_FILENO);
-		(void)close(null);
-	}
-	if (!tell(herald->fd, STATUS_OK))
+	if (rc || !herald->is_background)
+		return rc;
+	detach(herald);
+	if (!readiness_tell_parent(&herald->readiness, STATUS_OK))
 		fuse_session_exit(herald->fs->session);
-	(void)close(herald->fd);
-	herald->fd = -1;
+	return 0;
 }
 
 static void fs_release(struct fs *fs)
@@ -324,7 +325,7 @@ static void fs_release(struct fs *fs)
 	log_free(fs->log);
 }
 
-static int fs_open(struct fs *fs, int herald_fd, struct error *err)
+static int fs_open(struct fs *fs, int parent_fd, struct error *err)
 {
 	int rc;
 
@@ -348,7 +349,7 @@ static int fs_open(struct fs *fs, int herald_fd, struct error *err)
 	if (rc)
 		return rc;
 	sandbox_enter(fs->cache ? cache_path(fs->cache) : NULL, fs->log);
-	rc = open_root(fs, herald_fd, err);
+	rc = open_root(fs, parent_fd, err);
 	return rc ? rc : start_pools(fs, err);
 }
 
@@ -372,7 +373,7 @@ static enum exit_status status_of(int rc)
 
 struct service {
 	const struct options *options;
-	int herald_fd; /* hears when the mount is live */
+	struct herald herald;
 	enum exit_status status;
 };
 
@@ -381,45 +382,53 @@ static void serve_inside(void *context)
 {
 	struct service *service = context;
 	const struct options *options = service->options;
-	int herald_fd = service->herald_fd;
-	struct fs fs = { .options = options, .event_fd = -1 };
-	struct herald herald = { &fs, herald_fd };
+	struct herald *herald = &service->herald;
+	struct fs fs = {
+		.options = options, .event_fd = -1, .notify_fd = herald->readiness.notify_fd
+	};
 	struct error err = { "" };
 	struct mounting mounting = { &fs, &err };
 	int rc;
 
-	rc = fs_open(&fs, herald_fd, &err);
+	herald->fs = &fs;
+	rc = fs_open(&fs, herald->readiness.parent_fd, &err);
 	if (!rc)
 		rc = outside_call(mount_session, &mounting);
 	if (!rc) {
-		if (herald_fd >= 0 && chdir("/") < 0)
+		if (herald->is_background && chdir("/") < 0)
 			rc = error_set(&err, errno, "/: %s", strerror(errno));
 		if (!rc)
-			rc = loop_run(&fs, go_live, &herald, &err);
+			rc = loop_run(&fs, go_live, herald, &err);
 	}
 	if (fs.session)
 		(void)outside_call(unmount_session, &fs);
-	if (rc && fs.log && herald.fd < 0 && herald_fd >= 0)
+	if (rc && herald->is_detached)
 		log_line(fs.log, LOG_LEVEL_ERROR, "%s", err.text);
 	else if (rc)
 		complain(options, &err);
+	readiness_close(&herald->readiness);
 	fs_release(&fs);
 	service->status = status_of(rc);
-	(void)tell(herald.fd, service->status);
 }
 
-static enum exit_status serve(const struct options *options, int herald_fd)
+/* parent_fd: the end of a pipe that hears how it began, or -1. */
+static enum exit_status serve(const struct options *options, int parent_fd)
 {
-	struct service service = { options, herald_fd, STATUS_BUG };
+	struct service service = { options, { .is_background = parent_fd >= 0 }, STATUS_SYSTEM };
 	struct error err = { "" };
+	int rc;
 
 	block_signals();
 	raise_file_limit();
-	if (!outside_run(serve_inside, &service, &err))
-		return service.status;
-	complain(options, &err);
-	(void)tell(herald_fd, STATUS_SYSTEM);
-	return STATUS_SYSTEM;
+	rc = readiness_open(&service.herald.readiness, options, parent_fd, &err);
+	if (rc)
+		service.status = STATUS_USAGE;
+	else
+		rc = outside_run(serve_inside, &service, &err);
+	if (rc)
+		complain(options, &err);
+	(void)readiness_tell_parent(&service.herald.readiness, service.status);
+	return service.status;
 }
 
 /* The child's word, or that it died without one. */

@@ -104,6 +104,10 @@ static const struct option_row rows[] = {
 	{ "max_threads", KIND_NUMBER, AT(max_threads), 0, NULL, NULL,
 		"threads that decode and index; else one a processor" },
 	{ "span_cache", KIND_SIZE, AT(span_cache), 0, NULL, "64M", "decoded data kept in memory" },
+	{ "pidfile", KIND_PATH, AT(pidfile), 0, NULL, NULL,
+		"written when the mount is live, removed with it" },
+	{ "ready_fd", KIND_NUMBER, AT(ready_fd), AT(has_ready_fd), NULL, NULL,
+		"descriptor that gets a newline when the mount is live" },
 	{ "log", KIND_TEXT, AT(log), 0, NULL, NULL, "stderr, syslog, or a file" },
 	{ "log_level", KIND_TEXT, 0, 0, NULL, "warning", "error, warning, info, debug or trace" },
 	{ "suid", KIND_FLAG, AT(suid), 0, NULL, NULL, "root only: honour set-user-ID bits" },
@@ -767,6 +771,8 @@ static int check(struct options *options, struct error *err)
 		return error_set(err, EINVAL, "option 'max_transfers': 1 to 64");
 	if (options->max_threads > 256)
 		return error_set(err, EINVAL, "option 'max_threads': at most 256");
+	if (options->has_ready_fd && (options->ready_fd < 3 || options->ready_fd > INT_MAX))
+		return error_set(err, EINVAL, "option 'ready_fd': a descriptor from 3 on");
 	if (options->allow_other && options->allow_root)
 		return error_set(
 			err, EINVAL, "options 'allow_other' and 'allow_root' exclude each other");
@@ -811,7 +817,7 @@ void options_release(struct options *options)
 	char **texts[] = { &options->program, &options->source, &options->mountpoint,
 		&options->path, &options->ref, &options->platform, &options->authfile,
 		&options->registries_conf, &options->realm, &options->cert_dir, &options->proxy,
-		&options->user_agent, &options->cache_dir, &options->log };
+		&options->user_agent, &options->cache_dir, &options->pidfile, &options->log };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		wipep(texts[i]);

@@ -86,6 +86,9 @@ struct options {
 	bool suid, dev;
 	uint64_t max_threads; /* 0: as many as there are processors */
 	uint64_t span_cache;  /* bytes of decoded spans in memory */
+	char *pidfile;        /* absolute, or NULL */
+	bool has_ready_fd;
+	uint64_t ready_fd;
 	char *log;
 	enum log_level log_level;
 	bool debug; /* -d: libfuse's own debugging too */

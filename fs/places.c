@@ -132,6 +132,7 @@ int places_check_options(const struct options *options, struct error *err)
 		{ "the certificates", options->cert_dir },
 		{ "registries.conf", options->registries_conf },
 		{ "the log", has_log_file ? options->log : NULL },
+		{ "the pid file", options->pidfile },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
@@ -148,6 +149,9 @@ int places_check_options(const struct options *options, struct error *err)
 	if (has_log_file && is_inside(options->log, options->path))
 		return error_set(err, EINVAL, "%s: the log lies in what is shown, '%s'",
 			options->log, options->path);
+	if (options->pidfile && is_inside(options->pidfile, options->path))
+		return error_set(err, EINVAL, "%s: the pid file lies in what is shown, '%s'",
+			options->pidfile, options->path);
 	return 0;
 }
 

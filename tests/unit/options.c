@@ -120,6 +120,8 @@ static const struct words_case {
 		-ENOENT, "write docker://debian@sha256:e3b0" },
 	{ "a bare name with a password", { "imgfs", "me:secret@registry.example/a", "mnt" },
 		-ENOENT, "no such file" },
+	{ "ready_fd is no descriptor of ours", { "imgfs", "oci:a", "mnt", "-o", "ready_fd=2" },
+		-EINVAL, "from 3 on" },
 	{ "what else mount(8) passes",
 		{ "mount.imgfs", "docker://debian", "mnt", "-o",
 			"rw,nodiratime,strictatime,lazytime,dirsync,silent,iversion" },
@@ -285,6 +287,8 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_int_equal(options.cache_size, 10737418240);
 	assert_int_equal(options.span_cache, 67108864);
 	assert_int_equal(options.umask, 0);
+	assert_null(options.pidfile);
+	assert_false(options.has_ready_fd);
 	assert_false(options.suid);
 	assert_false(options.dev);
 	assert_int_equal(options.log_level, LOG_LEVEL_WARNING);
