@@ -26,6 +26,7 @@
 #include "fetch/outside.h"
 #include "fs/cache_command.h"
 #include "fs/capture.h"
+#include "fs/complete.h"
 #include "fs/control.h"
 #include "fs/device.h"
 #include "fs/index_command.h"
@@ -476,7 +477,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		enum exit_status (*run)(int argc, char **argv);
-	} commands[] = { { "cache", cache_command }, { "index", index_command } };
+	} commands[] = { { "cache", cache_command }, { "index", index_command },
+		{ "--complete", complete_command } };
 	struct error err = { "" };
 	enum options_action action;
 	struct options options;

@@ -25,9 +25,10 @@ enum kind {
 	KIND_FLAG,  /* no value, or yes/no */
 	KIND_UNSET, /* no value: takes a flag back */
 	KIND_TEXT,
-	KIND_PATH, /* made absolute: the daemon's directory is / */
-	KIND_TIME, /* ms; a number with s, m, h, d; forever */
-	KIND_SIZE, /* bytes; a number with K, M, G, T */
+	KIND_PATH,      /* made absolute: the daemon's directory is / */
+	KIND_DIRECTORY, /* the same */
+	KIND_TIME,      /* ms; a number with s, m, h, d; forever */
+	KIND_SIZE,      /* bytes; a number with K, M, G, T */
 	KIND_NUMBER,
 	KIND_OCTAL,
 	KIND_CHOICE,
@@ -39,7 +40,8 @@ struct option_row {
 	enum kind kind;
 	size_t offset;        /* of the field */
 	size_t given_offset;  /* of a bool that tells that it was given, or 0 */
-	const char *choices;  /* KIND_CHOICE: separated by '|', in the order of the enum */
+	const char *choices;  /* KIND_CHOICE: separated by '|', in the order of the enum; others:
+			       * likely  values, for completion */
 	const char *fallback; /* the default, as it would be given */
 	const char *help;
 };
@@ -47,7 +49,7 @@ struct option_row {
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_row rows[] = {
-	{ "platform", KIND_TEXT, AT(platform), 0, NULL, "all",
+	{ "platform", KIND_TEXT, AT(platform), 0, "all|native|linux/amd64|linux/arm64", "all",
 		"all, native, or OS/ARCH[/VARIANT]" },
 	{ "rootfs", KIND_FLAG, AT(rootfs), 0, NULL, NULL,
 		"show one image's merged file system at the root" },
@@ -61,7 +63,7 @@ static const struct option_row rows[] = {
 	{ "realm", KIND_TEXT, AT(realm), 0, NULL, NULL,
 		"HOST of a token server on another site that may have them" },
 	{ "no_creds", KIND_FLAG, AT(no_creds), 0, NULL, NULL, "ask anonymously" },
-	{ "cert_dir", KIND_PATH, AT(cert_dir), 0, NULL, NULL,
+	{ "cert_dir", KIND_DIRECTORY, AT(cert_dir), 0, NULL, NULL,
 		"directory of *.crt, *.cert and *.key" },
 	{ "tls_verify", KIND_FLAG, AT(tls_verify), 0, NULL, "yes",
 		"no: accept any certificate, and http" },
@@ -82,7 +84,7 @@ static const struct option_row rows[] = {
 	{ "offline", KIND_FLAG, AT(offline), 0, NULL, NULL, "serve from the cache alone" },
 	{ "ttl", KIND_TIME, AT(ttl_ms), 0, NULL, "300s",
 		"age of tags and lists; 0 always asks, forever pins" },
-	{ "cache_dir", KIND_PATH, AT(cache_dir), 0, NULL, NULL,
+	{ "cache_dir", KIND_DIRECTORY, AT(cache_dir), 0, NULL, NULL,
 		"where blobs and indexes are kept" },
 	{ "cache_size", KIND_SIZE, AT(cache_size), 0, NULL, "10G",
 		"what the cache keeps to; 0 keeps nothing" },
@@ -108,8 +110,9 @@ static const struct option_row rows[] = {
 		"written when the mount is live, removed with it" },
 	{ "ready_fd", KIND_NUMBER, AT(ready_fd), AT(has_ready_fd), NULL, NULL,
 		"descriptor that gets a newline when the mount is live" },
-	{ "log", KIND_TEXT, AT(log), 0, NULL, NULL, "stderr, syslog, or a file" },
-	{ "log_level", KIND_TEXT, 0, 0, NULL, "warning", "error, warning, info, debug or trace" },
+	{ "log", KIND_TEXT, AT(log), 0, "stderr|syslog", NULL, "stderr, syslog, or a file" },
+	{ "log_level", KIND_TEXT, 0, 0, "error|warning|info|debug|trace", "warning",
+		"error, warning, info, debug or trace" },
 	{ "suid", KIND_FLAG, AT(suid), 0, NULL, NULL, "root only: honour set-user-ID bits" },
 	{ "nosuid", KIND_UNSET, AT(suid), 0, NULL, NULL, "always so, unless suid follows" },
 	{ "dev", KIND_FLAG, AT(dev), 0, NULL, NULL, "root only: honour device nodes" },
@@ -309,6 +312,7 @@ static int set_value(
 	case KIND_TEXT:
 		return set_text(field, strdup(value), err);
 	case KIND_PATH:
+	case KIND_DIRECTORY:
 		return set_text(field, absolute(value), err);
 	case KIND_TIME:
 		return parse_time(value, field)
@@ -864,6 +868,39 @@ void options_help(const char *program, struct buf *ret)
 		"  --foreground  --help  --version\n\n"
 		"Options of mount(8) and fstab(5) that mean nothing here are accepted.\n"
 		"See imgfs(1), imgfs(5), mount.imgfs(8).\n");
+}
+
+/* --- for completion --- */
+
+bool options_word(size_t i, struct options_word *ret)
+{
+	static const enum options_value values[] = {
+		[KIND_FLAG] = OPTIONS_VALUE_FLAG,
+		[KIND_UNSET] = OPTIONS_VALUE_NONE,
+		[KIND_TEXT] = OPTIONS_VALUE_TEXT,
+		[KIND_PATH] = OPTIONS_VALUE_FILE,
+		[KIND_DIRECTORY] = OPTIONS_VALUE_DIRECTORY,
+		[KIND_TIME] = OPTIONS_VALUE_TEXT,
+		[KIND_SIZE] = OPTIONS_VALUE_TEXT,
+		[KIND_NUMBER] = OPTIONS_VALUE_TEXT,
+		[KIND_OCTAL] = OPTIONS_VALUE_TEXT,
+		[KIND_CHOICE] = OPTIONS_VALUE_TEXT,
+		[KIND_IGNORED] = OPTIONS_VALUE_NONE,
+	};
+
+	if (i >= ARRAY_SIZE(rows))
+		return false;
+	*ret = (struct options_word){ rows[i].name, values[rows[i].kind], rows[i].choices,
+		rows[i].fallback, rows[i].help };
+	return true;
+}
+
+const char *options_transport(size_t i, enum source_transport *ret)
+{
+	if (i >= ARRAY_SIZE(transports))
+		return NULL;
+	*ret = transports[i].transport;
+	return transports[i].prefix;
 }
 
 char *options_default_cache_dir(void)

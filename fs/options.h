@@ -113,6 +113,28 @@ void options_release(struct options *options);
 /* The text of --help, made from the table. */
 void options_help(const char *program, struct buf *ret);
 
+/* An option as completion wants to know it; the texts are static. */
+enum options_value {
+	OPTIONS_VALUE_NONE,
+	OPTIONS_VALUE_FLAG, /* none, or yes or no */
+	OPTIONS_VALUE_TEXT,
+	OPTIONS_VALUE_FILE,
+	OPTIONS_VALUE_DIRECTORY,
+};
+
+struct options_word {
+	const char *name;
+	enum options_value value;
+	const char *choices;  /* likely values, "a|b|c", or NULL */
+	const char *fallback; /* the default, or NULL */
+	const char *help;
+};
+
+/* The i-th of the table; false: there are no more. */
+bool options_word(size_t i, struct options_word *ret);
+/* The i-th way a SOURCE begins ("oci:"); NULL: there are no more. */
+const char *options_transport(size_t i, enum source_transport *ret);
+
 /* "500M": binary multiples; -EINVAL. */
 int options_parse_size(const char *text, uint64_t *ret);
 /* Where the cache is without cache_dir=, by the environment; to be freed, NULL when out of memory.
