@@ -201,6 +201,15 @@ unmount_quietly() {
 	fi
 }
 
+# forget_mounts: in a mount namespace of our own, those of tests that run beside us.  They would live on here
+# when they are unmounted there, and so would their daemons.
+forget_mounts() {
+	local directory
+	while read -r directory; do
+		umount -l "$directory"
+	done < <(awk '/ fuse.imgfs / { print $5 }' /proc/self/mountinfo)
+}
+
 # counter DIR JQ-PATH: a number out of the mount's statistics, 0 when it has not been counted yet.
 counter() { jq -r "$2 // 0" "$1/.imgfs/stats.json"; }
 

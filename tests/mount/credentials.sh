@@ -11,6 +11,7 @@ if [[ -z ${own_namespaces:-} ]]; then
 	exec env -u ASAN_OPTIONS -u UBSAN_OPTIONS -u LSAN_OPTIONS -u TSAN_OPTIONS own_namespaces=1 \
 		unshare --mount --net --propagation private "$0"
 fi
+forget_mounts
 ip link set lo up
 ip address add 198.51.100.1/32 dev lo # a public one, as far as anybody can tell
 mkdir "$work/home" "$work/bin" "$work/run"
