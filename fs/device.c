@@ -54,10 +54,27 @@ static ssize_t device_read(int fd, void *bytes, size_t len, void *userdata)
 	return read(fd, bytes, len);
 }
 
+enum {
+	FD_ABOVE = 8
+}; /* descriptors that libfuse has between the device and its socket, and more */
+
+/* What a process had open ends with it from the highest descriptor down (Linux 4.3 and later). With
+ * auto_unmount a fusermount3 waits for the end of a socket, looks once whether the mount is dead,
+ * and goes: the device has to end before the socket, so it has to be above it. */
+static int raise_fd(int fd)
+{
+	int above = fcntl(fd, F_DUPFD_CLOEXEC, fd + FD_ABOVE);
+
+	if (above < 0)
+		return fd;
+	(void)close(fd); /* it lives on as the other one */
+	return above;
+}
+
 int device_complete(struct fs *fs, struct error *err)
 {
 	static const struct fuse_custom_io io = { .writev = device_writev, .read = device_read };
-	int rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+	int rc = fuse_session_custom_io(fs->session, &io, raise_fd(fuse_session_fd(fs->session)));
 
 	return rc ? error_set(err, -rc, "fuse: %s", strerror(-rc)) : 0;
 }
