@@ -10,12 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fetch/file.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 #include "version.h"
 
-enum { SNAPSHOT_MAX = 4 << 20 }; /* bytes of one control file */
+enum { PROCESS_NAME_MAX = 32 };
 
 /* What the counters are called in stats.json and metrics. */
 static const struct {
@@ -69,20 +70,47 @@ void put_bytes(struct buf *ret, uint64_t bytes)
 }
 
 /* The name of a process, for finding out who is behind a fetch. */
-static void put_process(struct buf *ret, pid_t pid)
+static void process_name(pid_t pid, char name[static PROCESS_NAME_MAX])
 {
-	char path[32], name[32] = "?";
 	CLEANUP(closep) int fd = -1;
+	char path[32];
 	ssize_t n;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
+	n = fd < 0 ? 0 : read(fd, name, PROCESS_NAME_MAX - 1);
 	if (n > 0)
 		name[n - (name[n - 1] == '\n')] = '\0';
+	else
+		(void)strcpy(name, "?");
 	for (char *p = name; *p; p++)
 		*p = (unsigned char)*p < 0x20 ? '?' : *p;
-	(void)buf_printf(ret, "%s(%d)", name, (int)pid);
+}
+
+static unsigned count_waiters(const struct load *load)
+{
+	unsigned count = 0;
+
+	for (const struct request *request = load->waiters; request; request = request->next)
+		count++;
+	return count;
+}
+
+/* Who waits for a load, or wanted it first. */
+static pid_t waiter(const struct load *load)
+{
+	return load->waiters ? load->waiters->pid : load->asker;
+}
+
+void control_put_waiters(struct buf *ret, const struct load *load)
+{
+	unsigned waiters = count_waiters(load);
+	char name[PROCESS_NAME_MAX];
+
+	process_name(waiter(load), name);
+	(void)buf_printf(ret, "%s(%d)", name, (int)waiter(load));
+	if (waiters > 1)
+		(void)buf_printf(ret, " +%u", waiters - 1);
 }
 
 static void put_uptime(struct buf *ret, uint64_t ms)
@@ -115,7 +143,7 @@ static void put_load(struct buf *ret, const struct load *load)
 	if (rate && total > done)
 		(void)buf_printf(ret, "  %" PRIu64 "s left", (total - done) / rate + 1);
 	(void)buf_append_text(ret, "  for ");
-	put_process(ret, load->asker);
+	control_put_waiters(ret, load);
 	(void)buf_append_text(ret, "\n");
 }
 
@@ -181,20 +209,23 @@ static void put_json(struct buf *ret, const char *name, const char *value)
 
 static void put_in_flight(struct fs *fs, struct buf *ret)
 {
+	char text[64], name[PROCESS_NAME_MAX];
 	bool is_first = true;
-	char text[64];
 
 	(void)buf_append_text(ret, "  \"in_flight\": [");
 	for (const struct load *load = fs->running; load; load = load->next_running) {
 		if (!load->type->describe)
 			continue;
 		load->type->describe(load, text, sizeof text);
+		process_name(waiter(load), name);
 		(void)buf_printf(ret,
 			"%s\n    {\"digest\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64
-			", \"ms\": %" PRIu64 ", \"pid\": %d}",
+			", \"ms\": %" PRIu64 ", \"pid\": %d, \"waiters\": %u, \"comm\": ",
 			is_first ? "" : ",", text, atomic_load(&load->progress.done),
 			atomic_load(&load->progress.total), now_ms() - load->started_ms,
-			(int)load->asker);
+			(int)waiter(load), count_waiters(load));
+		(void)json_write_string(ret, name, strlen(name));
+		(void)buf_append_text(ret, "}");
 		is_first = false;
 	}
 	(void)buf_append_text(ret, is_first ? "]\n" : "\n  ]\n");
@@ -207,6 +238,8 @@ static void write_stats(struct fs *fs, struct buf *ret)
 	(void)buf_append_text(ret, "{\n  \"schema\": 1,\n");
 	put_json(ret, "source", fs->options->source);
 	put_json(ret, "mountpoint", fs->options->mountpoint);
+	put_json(ret, "version", IMGFS_VERSION);
+	(void)buf_printf(ret, "  \"pid\": %d,\n", (int)getpid());
 	(void)buf_printf(ret, "  \"uptime_ms\": %" PRIu64 ",\n", now_ms() - fs->started_ms);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		(void)buf_printf(ret, "  \"%s\": %" PRIu64 ",\n", counters[i].name, counter(fs, i));
@@ -216,8 +249,9 @@ static void write_stats(struct fs *fs, struct buf *ret)
 		"  \"known_bytes\": %" PRIu64 ",\n  \"dropped_entries\": %" PRIu64
 		",\n  \"errors\": %" PRIu64 ",\n",
 		fs->known_bytes, fs->dropped, fs->errors);
-	(void)buf_printf(ret, "  \"cache_bytes\": %" PRIu64 ",\n  \"fuse\": {",
-		fs->cache ? cache_used(fs->cache) : 0);
+	(void)buf_printf(ret,
+		"  \"cache_bytes\": %" PRIu64 ",\n  \"cache_size\": %" PRIu64 ",\n  \"fuse\": {",
+		fs->cache ? cache_used(fs->cache) : 0, fs->cache ? fs->options->cache_size : 0);
 	for (size_t i = 0; i < OP_COUNT; i++)
 		(void)buf_printf(ret, "%s\"%s\": %" PRIu64, i ? ", " : "", operation_names[i],
 			fs->requests[i]);
@@ -291,7 +325,7 @@ void control_log_status(struct fs *fs)
 {
 	struct buf text;
 
-	buf_init(&text, SNAPSHOT_MAX);
+	buf_init(&text, CONTROL_FILE_MAX);
 	write_status(fs, &text);
 	for (char *line = text.data, *end; line && *line; line = end + 1) {
 		end = strchr(line, '\n');
@@ -301,6 +335,23 @@ void control_log_status(struct fs *fs)
 		log_line(fs->log, LOG_LEVEL_INFO, "%s", line);
 	}
 	buf_release(&text);
+}
+
+int control_read(struct buf *ret, const char *directory, const char *name, struct error *err)
+{
+	CLEANUP(freep) char *path = NULL;
+	int rc;
+
+	if (asprintf(&path, "%s/" CONTROL_NAME "/%s", directory, name) < 0) {
+		path = NULL; /* not set on failure */
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	rc = file_read(ret, path, err);
+	if (rc == -ENOTCONN)
+		return error_set(err, ENOTCONN,
+			"%s: a dead mount, its process has ended\nhint: imgfs umount '%s'",
+			directory, directory);
+	return rc;
 }
 
 /* --- the directories --- */
@@ -329,7 +380,7 @@ static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		if (strcmp(name, files[i].name))
 			continue;
-		buf_init(&content, SNAPSHOT_MAX);
+		buf_init(&content, CONTROL_FILE_MAX);
 		files[i].write(fs, &content);
 		return entry_file(fs, dir, name, &content, 0, ret, need);
 	}

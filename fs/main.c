@@ -30,13 +30,17 @@
 #include "fs/control.h"
 #include "fs/device.h"
 #include "fs/index_command.h"
+#include "fs/nearest.h"
 #include "fs/objects.h"
 #include "fs/open.h"
 #include "fs/places.h"
 #include "fs/readiness.h"
+#include "fs/refresh_command.h"
 #include "fs/replies.h"
 #include "fs/sandbox.h"
 #include "fs/spaces.h"
+#include "fs/status_command.h"
+#include "fs/umount_command.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 #include "version.h"
@@ -472,52 +476,166 @@ static enum exit_status serve_in_background(const struct options *options)
 	return serve(options, ends[1]);
 }
 
-int main(int argc, char **argv)
+/* --- commands --- */
+
+static int print(const struct buf *text)
 {
-	static const struct {
-		const char *name;
-		enum exit_status (*run)(int argc, char **argv);
-	} commands[] = { { "cache", cache_command }, { "index", index_command },
-		{ "--complete", complete_command } };
+	return fputs(text->data ? text->data : "", stdout) < 0 || fflush(stdout) ? -EIO : 0;
+}
+
+static enum exit_status help_command(int argc, char **argv);
+
+/* The one place that knows them.  mount is what is done without any of these words. */
+static const struct command {
+	const char *name, *words, *help;
+	enum exit_status (*run)(int argc, char **argv);
+} commands[] = {
+	{ "mount", "SOURCE DIR", "show SOURCE at DIR; may be left out", NULL },
+	{ "umount", "[-z] DIR", "take a mount away", umount_command },
+	{ "status", "[--watch] [--json] [DIR]", "what mounts are doing", status_command },
+	{ "refresh", "DIR", "ask for tags and lists again", refresh_command },
+	{ "cache", "dir|list|prune|verify", "what is kept on disk", cache_command },
+	{ "index", "BLOB -o FILE|--show FILE", "a layer's index, without a mount", index_command },
+	{ "help", "[COMMAND]", "all there is to say of a command", help_command },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+/* The command that a word is nearly, which is no file either; NULL: it may be a source. */
+static const char *meant_command(const char *word)
+{
+	struct nearest nearest = { .wanted = word, .farthest = 1 + strlen(word) / 5 };
+
+	if (strspn(word, "abcdefghijklmnopqrstuvwxyz") != strlen(word) || !access(word, F_OK))
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		nearest_try(&nearest, commands[i].name);
+	return nearest.name;
+}
+
+static enum exit_status unknown_command(const char *word, const char *meant)
+{
+	if (meant)
+		(void)fprintf(
+			stderr, "imgfs: unknown command '%s' (did you mean '%s'?)\n", word, meant);
+	else
+		(void)fprintf(stderr,
+			"imgfs: unknown command '%s'\nhint: imgfs --help lists them\n", word);
+	return STATUS_USAGE;
+}
+
+/* Everything, by name, on one screen. */
+static enum exit_status print_overview(void)
+{
+	CLEANUP(buf_release) struct buf text = { .max = 64 << 10 };
+
+	(void)buf_append_text(&text,
+		"usage: imgfs [mount] SOURCE DIR [-o OPTION[=VALUE],...]\n"
+		"       imgfs COMMAND ...\n"
+		"Shows container images as directories, read-only.\n"
+		"SOURCE   docker://HOST/  docker://HOST/NS/  docker://[HOST/]REPO[:TAG|@DIGEST]\n"
+		"         docker-v1://HOST/[REPO[:TAG]]  docker-daemon:[REPO[:TAG]] dir:DIR PATH\n"
+		"         oci:DIR[:REF]  oci-archive:FILE[:REF]  docker-archive:FILE[:REPO:TAG]\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		(void)buf_printf(&text, "%-8s %-7s %-24s %s\n", i ? "" : "COMMAND",
+			commands[i].name, commands[i].words, commands[i].help);
+	options_list(&text, "OPTION   ", "         ", 79);
+	(void)buf_append_text(&text,
+		"FLAG     -f foreground  -v say more  -d debug, in the foreground  --version\n"
+		"`imgfs help mount` explains sources and options; so does the manual, imgfs(1).\n");
+	return print(&text) ? STATUS_SYSTEM : STATUS_OK;
+}
+
+static enum exit_status print_mount_help(const char *program)
+{
+	CLEANUP(buf_release) struct buf text = { .max = 64 << 10 };
+
+	options_help(program, &text);
+	return print(&text) ? STATUS_SYSTEM : STATUS_OK;
+}
+
+static enum exit_status help_command(int argc, char **argv)
+{
+	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
+	char help[] = "--help";
+	char *words[] = { argv[0], help, NULL };
+
+	if (argc < 2 || (command && command->run == help_command))
+		return print_overview();
+	if (!command)
+		return unknown_command(argv[1], meant_command(argv[1]));
+	return command->run ? command->run(2, words) : print_mount_help("imgfs");
+}
+
+static enum exit_status mount_places(const struct options *options)
+{
+	struct error err = { "" };
+	enum exit_status status = STATUS_FAILED;
+
+	if (!places_is_mounted(options) && device_check(&err))
+		status = STATUS_SYSTEM;
+	else if (!places_check_mountpoint(options, &err) && !places_check_options(options, &err))
+		return STATUS_OK;
+	complain(options, &err);
+	return status;
+}
+
+static enum exit_status mount_image(const struct options *options)
+{
+	enum exit_status status = mount_places(options);
+
+	if (status)
+		return status;
+	/* Credentials stay out of core files, and /proc/PID is for root alone. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	return options->foreground ? serve(options, -1) : serve_in_background(options);
+}
+
+static enum exit_status mount_command(int argc, char **argv)
+{
+	bool is_named = argc > 1 && !strcmp(argv[1], "mount");
 	struct error err = { "" };
 	enum options_action action;
 	struct options options;
 	enum exit_status status;
-	struct buf help;
-	int rc;
+	int rc = options_parse(&options, &action, argc, argv, &err);
 
-	complete_environment();
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (argc > 1 && !strcmp(argv[1], commands[i].name) &&
-			strncmp(program_invocation_short_name, "mount.", 6) != 0)
-			return (int)commands[i].run(argc - 1, argv + 1);
-	rc = options_parse(&options, &action, argc, argv, &err);
 	if (rc) {
 		complain(&options, &err);
 		status = rc == -ENOENT   ? STATUS_FAILED
 			 : rc == -ENOMEM ? STATUS_SYSTEM
 					 : STATUS_USAGE;
 	} else if (action == OPTIONS_HELP) {
-		buf_init(&help, 64 << 10);
-		options_help(options.program, &help);
-		status = fputs(help.data ? help.data : "", stdout) < 0 ? STATUS_SYSTEM : STATUS_OK;
-		buf_release(&help);
+		status = options.is_helper || is_named ? print_mount_help(options.program)
+						       : print_overview();
 	} else if (action == OPTIONS_VERSION) {
 		status = puts("imgfs " IMGFS_VERSION) < 0 ? STATUS_SYSTEM : STATUS_OK;
-	} else if (options.fake) {
-		status = STATUS_OK;
-	} else if (!places_is_mounted(&options) && device_check(&err)) {
-		complain(&options, &err);
-		status = STATUS_SYSTEM;
-	} else if ((rc = places_check_mountpoint(&options, &err)) ||
-		   (rc = places_check_options(&options, &err))) {
-		complain(&options, &err);
-		status = STATUS_FAILED;
 	} else {
-		/* Credentials stay out of core files, and /proc/PID is for root alone. */
-		(void)prctl(PR_SET_DUMPABLE, 0);
-		status = options.foreground ? serve(&options, -1) : serve_in_background(&options);
+		status = options.fake ? STATUS_OK : mount_image(&options);
 	}
 	options_release(&options);
-	return (int)status;
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	bool is_helper = !strncmp(program_invocation_short_name, "mount.", 6);
+	const char *word = argc > 1 && !is_helper ? argv[1] : "";
+	const struct command *command = find_command(word);
+	const char *meant = *word && !command ? meant_command(word) : NULL;
+
+	complete_environment();
+	if (!strcmp(word, "--complete")) /* for shells alone */
+		return (int)complete_command(argc - 1, argv + 1);
+	if (meant)
+		return (int)unknown_command(word, meant);
+	if (command && command->run)
+		return (int)command->run(argc - 1, argv + 1);
+	return (int)mount_command(argc, argv);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One table makes the parser, --help, and the list that the manual is checked
+ * One table makes the parser, the help, and the list that the manual is checked
  * against.  -o lists are split as libfuse does it: at commas, backslash
  * escapes, quotes mean nothing.
  */
@@ -369,8 +369,8 @@ static int unknown_option(const struct options *options, const char *name, struc
 	if (nearest.name)
 		return error_set(err, EINVAL, "unknown option '%s' (did you mean '%s'?)", name,
 			nearest.name);
-	return error_set(err, EINVAL, "unknown option '%s'\nhint: %s --help lists them", name,
-		options->program);
+	return error_set(
+		err, EINVAL, "unknown option '%s'\nhint: imgfs help mount lists them", name);
 }
 
 /* --- secrets --- */
@@ -735,10 +735,12 @@ static int parse_words(struct options *options, enum options_action *ret_action,
 	optind = 0;
 	opterr = 0;
 	for (int c; (c = getopt(rest, argv, "o:fsnvdt:N:")) != -1;) {
-		int rc = c == '?' ? error_set(err, EINVAL,
-					    "unknown option '-%c'\nhint: %s --help lists them",
-					    optopt, options->program)
-				  : short_option(options, c, optarg, err);
+		int rc =
+			c == '?'
+				? error_set(err, EINVAL,
+					  "unknown option '-%c'\nhint: imgfs help mount lists them",
+					  optopt)
+				: short_option(options, c, optarg, err);
 
 		if (rc)
 			return rc;
@@ -831,13 +833,32 @@ void options_release(struct options *options)
 	buf_release(&options->given);
 }
 
+void options_list(struct buf *ret, const char *first, const char *others, size_t width)
+{
+	size_t column = strlen(first);
+
+	(void)buf_append_text(ret, first);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t len = strlen(rows[i].name) + takes_value(&rows[i]);
+
+		if (i && column + 1 + len > width) {
+			(void)buf_printf(ret, "\n%s", others);
+			column = strlen(others);
+		} else if (i) {
+			(void)buf_append_text(ret, " ");
+			column++;
+		}
+		(void)buf_printf(ret, "%s%s", rows[i].name, takes_value(&rows[i]) ? "=" : "");
+		column += len;
+	}
+	(void)buf_append_text(ret, "\n");
+}
+
 void options_help(const char *program, struct buf *ret)
 {
 	(void)buf_printf(ret,
 		"usage: %s SOURCE DIR [-o OPTION[,OPTION...]]\n"
-		"       %s mount [--OPTION[=VALUE]...] SOURCE DIR\n"
-		"       imgfs index BLOB -o FILE | --show FILE\n"
-		"       imgfs cache dir | list | prune | verify\n\n"
+		"       imgfs mount [--OPTION[=VALUE]...] SOURCE DIR\n\n"
 		"Shows container images as directories, read-only.\n\n"
 		"SOURCE\n"
 		"  docker://HOST/              a registry\n"
@@ -852,7 +873,7 @@ void options_help(const char *program, struct buf *ret)
 		"  docker-daemon:[REPO[:TAG]]  the images of the engine on this machine\n"
 		"  PATH                        any of these files and directories\n\n"
 		"OPTION\n",
-		program, program);
+		program);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char name[40];
 

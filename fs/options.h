@@ -110,8 +110,11 @@ int options_parse(struct options *ret, enum options_action *ret_action, int argc
 	struct error *err);
 void options_release(struct options *options);
 
-/* The text of --help, made from the table. */
+/* All that can be said of sources and options, made from the table. */
 void options_help(const char *program, struct buf *ret);
+/* The names alone ("ttl=" where there is a value), in lines of at most width columns; in front of
+ * the first one and of the others. */
+void options_list(struct buf *ret, const char *first, const char *others, size_t width);
 
 /* An option as completion wants to know it; the texts are static. */
 enum options_value {

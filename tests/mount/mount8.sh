@@ -154,12 +154,15 @@ user_mounts() { # COMMAND...
 	[[ $(flags) == *,ro,* && $(flags) == *,nosuid,nodev,* && $(flags) == *",user_id=$uid,"* ]] || fail "$*: $(flags)"
 	[[ -d $work/home/.cache/imgfs ]] || fail "$*: the cache is not in his home"
 	[[ $(flags) == *,allow_other,* ]] || assert_fails "Permission denied" ls "$mnt"
-	as_user fusermount3 -u "$mnt" || fail "fusermount3 -u"
+	as_user "${unmount_by[@]}" "$mnt" || fail "${unmount_by[*]}"
 	wait_gone "$pid" || fail "the daemon lives on"
 	unset "daemons[$mnt]"
 }
+unmount_by=(fusermount3 -u)
 user_mounts mount "$mnt"
+unmount_by=("$IMGFS" umount)
 user_mounts "$IMGFS" "$source" "$mnt"
+unmount_by=("$IMGFS" umount -z)
 user_mounts env -i "$IMGFS" "$source" "$mnt"
 user_mounts "$work/sbin/mount.imgfs" "$source" "$mnt" -o rw,user,suid,dev
 

@@ -113,7 +113,9 @@ for address in "$work/none" nonsense ""; do
 	ended TERM
 done
 
-# At a terminal HUP is its end.
+# At a terminal HUP is its end; not so `imgfs refresh`.
 serve --
 poll 20 mountpoint -q "$mnt" || fail "not mounted: $(<"$work/stderr")"
+"$IMGFS" refresh "$mnt" || fail "no refresh in the foreground"
+poll 20 grep -q "forgetting tag lists" "$mnt/.imgfs/log" || fail "not refreshed in the foreground"
 ended HUP

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The manual knows every option of --help, and no option that the program does not know.
+# What the program says of itself, the manual says, too: every option, every command; and no other.
 . "$(dirname "$0")/../lib.sh"
 
 page=$repository/man/mount.imgfs.8.scd
-assert_eq "$(exit_code "$IMGFS" --help)" 0 "--help"
+assert_eq "$(exit_code "$IMGFS" help mount)" 0 "help mount"
 # "  name=  what it is (default)", below the line OPTION.
 sed '1,/^OPTION/d' "$work/stdout" | grep -oE '^  [a-z][a-z0-9_]*' | tr -d ' ' | sort -u >"$work/help"
 # "*name=*_VALUE_" at the beginning of a line, perhaps several.
@@ -13,8 +13,28 @@ sed -n '/^# OPTIONS/,/^## Accepted/p' "$page" | grep -E '^\*[a-z]' |
 [[ -s $work/help && -s $work/manual ]] || fail "no options found"
 
 while read -r name; do
-	grep -qE "\*$name(=|\*)" "$page" || fail "option '$name' of --help is not in $page"
+	grep -qE "\*$name(=|\*)" "$page" || fail "option '$name' of help mount is not in $page"
 done <"$work/help"
 while read -r name; do
-	grep -qxF "$name" "$work/help" || fail "option '$name' of $page is not in --help"
+	grep -qxF "$name" "$work/help" || fail "option '$name' of $page is not in help mount"
 done <"$work/manual"
+
+# --help fits a screen, and has all names.
+assert_eq "$(exit_code "$IMGFS" --help)" 0 "--help"
+(($(wc -l <"$work/stdout") <= 24)) || fail "--help has more than 24 lines"
+(($(wc -L <"$work/stdout") <= 80)) || fail "--help has more than 80 columns"
+sed -n '/^OPTION/,/^FLAG/p' "$work/stdout" | sed 's/^OPTION//; /^FLAG/d' | tr -s ' ' '\n' | sed 's/=$//; /^$/d' |
+	sort -u >"$work/names"
+diff "$work/help" "$work/names" >&2 || fail "--help and help mount have other options"
+
+# Commands: "COMMAND  name words  what it does", and the pages of each.
+page=$repository/man/imgfs.1.scd
+sed -n '/^COMMAND/,/^OPTION/p' "$work/stdout" | sed '/^OPTION/d' | cut -c 10- | cut -d ' ' -f 1 | sort >"$work/commands"
+sed -n '/^# SYNOPSIS/,/^# DESC/p' "$page" | grep -oE '^\*imgfs [a-z]+' | cut -d ' ' -f 2 | sort -u >"$work/pages"
+grep -qx status "$work/commands" || fail "no commands found"
+diff "$work/commands" "$work/pages" >&2 || fail "--help and $page have other commands"
+while read -r name; do
+	assert_eq "$(exit_code "$IMGFS" help "$name")" 0 "help $name"
+	assert_contains "$(head -n 1 "$work/stdout")" "usage: imgfs" "help $name"
+	[[ $name = help ]] || assert_eq "$("$IMGFS" "$name" --help)" "$(<"$work/stdout")" "$name --help"
+done <"$work/commands"
