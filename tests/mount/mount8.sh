@@ -7,12 +7,15 @@ if [[ ${1:-} != inside ]]; then
 	. "$(dirname "$0")/../lib.sh"
 	need_root
 	need unshare mount.fuse3 fusermount3 setpriv findmnt
-	unshare --mount --propagation private true 2>/dev/null || skip "no mount namespaces"
+	unshare --mount true 2>/dev/null || skip "no mount namespaces"
 	layout=$(demo_layout)
-	IMGFS=$IMGFS layout=$layout unshare --mount --propagation private "$0" inside
+	layout=$layout unshare --mount --propagation slave "$0" inside
 	exit
 fi
 . "$(dirname "$0")/../lib.sh"
+
+# What others have mounted shall end when they unmount it, and not live on in here.
+awk '$3 == "fuse.imgfs" { print $2 }' /proc/self/mounts | while read -r at; do umount -l "$(printf %b "$at")"; done
 
 # Nothing of the system's is ever mounted below $work, which is removed at the end: only ours over the system's.
 
