@@ -343,6 +343,15 @@ static int node_xattr(
 	return node->view->xattr(fs, node, name + sizeof imgfs_prefix - 1, ret, need);
 }
 
+/* Is what is asked for behind the door?  File managers ask each directory for attributes of theirs:
+ * that opens none.  Ours are asked for by those who mean it. */
+static bool is_behind(struct fs *fs, struct node *node, const char *name, struct need *need)
+{
+	if (!strncmp(name, imgfs_prefix, sizeof imgfs_prefix - 1))
+		return true;
+	return !strncmp(name, "user.", 5) && alias_is_open(fs, node, need);
+}
+
 static int do_getxattr(struct fs *fs, struct request *request, struct need *need)
 {
 	struct node *node = node_find(fs, request->ino);
@@ -351,9 +360,7 @@ static int do_getxattr(struct fs *fs, struct request *request, struct need *need
 	int rc = 0;
 
 	buf_init(&value, XATTR_MAX);
-	if (node && node->view->alias &&
-		(!strncmp(request->name, imgfs_prefix, sizeof imgfs_prefix - 1) ||
-			!strncmp(request->name, "user.", 5))) {
+	if (node && node->view->alias && is_behind(fs, node, request->name, need)) {
 		rc = node->view->alias(fs, node, &id, need);
 		node = NULL;
 	}
@@ -369,11 +376,17 @@ static int do_getxattr(struct fs *fs, struct request *request, struct need *need
 static int do_listxattr(struct fs *fs, struct request *request, struct need *need)
 {
 	struct node *node = node_find(fs, request->ino);
+	fuse_ino_t id = request->ino;
 	struct buf names;
-	int rc;
+	int rc = 0;
 
 	buf_init(&names, XATTR_MAX);
-	rc = node ? 0 : space_xattr_list(fs, request->ino, &names, need);
+	if (node && node->view->alias && alias_is_open(fs, node, need)) {
+		rc = node->view->alias(fs, node, &id, need);
+		node = NULL;
+	}
+	if (!rc && !node)
+		rc = space_xattr_list(fs, id, &names, need);
 	if (!rc)
 		rc = reply_value(request, &names, need);
 	buf_release(&names);

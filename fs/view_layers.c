@@ -217,6 +217,13 @@ static bool is_open(struct fs *fs, const struct node *node, const struct image *
 		       : layers_are_loaded(fs, repository, image, node->place.layer, 1);
 }
 
+bool alias_is_open(struct fs *fs, struct node *node, struct need *need)
+{
+	const struct image *image;
+
+	return !place_layers(fs, node, &image, need) && is_open(fs, node, image);
+}
+
 int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, struct need *need)
 {
 	const struct image *image;

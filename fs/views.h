@@ -42,6 +42,8 @@ int entry_file(struct fs *fs, struct node *dir, const char *name, struct buf *te
 
 /* A door: diff/ or rootfs/ (view_layers.c). */
 int entry_alias(struct fs *fs, struct node *node, struct fuse_entry_param *ret, struct need *need);
+/* Is what is behind it here, so that to look there costs nothing?  Waits for nothing. */
+bool alias_is_open(struct fs *fs, struct node *node, struct need *need);
 
 /* The indexes of these layers are in memory. */
 bool layers_are_loaded(struct fs *fs, const char *repository, const struct image *image,

@@ -3,7 +3,7 @@
 # Our attributes can be asked for and are never listed; the image's own are listed and copied.
 . "$(dirname "$0")/../lib.sh"
 need_root
-need getfattr jq
+need getfattr jq python3
 
 mnt=$work/mnt
 mount_imgfs "oci:$(demo_layout)" "$mnt"
@@ -49,3 +49,27 @@ before=$(counter "$mnt" .fuse.getxattr)
 ls -lR "$image/rootfs" >"$work/stdout"
 asked=$(($(counter "$mnt" .fuse.getxattr) - before))
 ((asked < 60)) || fail "ls -lR asked for $asked attributes"
+
+# A door has the attributes of the root behind it when somebody has been inside; before, asking fetches nothing.
+python - "$work/layout" <<'END'
+import sys
+from ocilayout import Layout, Tar
+layout, tar = Layout(sys.argv[1]), Tar()
+tar.directory("./", xattrs={"user.of.root": "yes"})
+tar.file("file", "")
+layout.tag("1.0", layout.image([layout.layer(tar.bytes())], {"architecture": "amd64", "os": "linux"}))
+layout.close()
+END
+mount_imgfs "oci:$work/layout" "$work/root"
+image=$work/root/1.0/linux_amd64
+layer=$(echo "$image"/layers/01-*)
+for door in "$image/rootfs" "$layer/diff"; do
+	assert_fails "No such attribute" getfattr -n user.of.root "$door"
+	assert_eq "$(list "$door")" "" "attributes listed of a door"
+done
+assert_eq "$(attribute state "$layer")" unfetched "state after asking doors"
+ls "$image/rootfs" "$layer/diff" >"$work/stdout"
+for door in "$image/rootfs" "$layer/diff"; do
+	assert_eq "$(getfattr --absolute-names --only-values -n user.of.root "$door")" yes "an attribute of an open door"
+	assert_eq "$(list "$door")" user.of.root "attributes listed of an open door"
+done
