@@ -94,11 +94,13 @@ static void outputs_release(struct outputs *outputs)
 }
 
 /* indexer_spool_fn */
-static int give_spool(void *context, struct error *err)
+static int give_spool(void *context, uint64_t size, struct error *err)
 {
 	struct outputs *outputs = context;
-	int rc = output_open(&outputs->spool, outputs->path, ".spool", err);
+	int rc = outputs->spool.fd < 0 ? output_open(&outputs->spool, outputs->path, ".spool", err)
+				       : 0;
 
+	(void)size; /* who asks for it here says where it is to lie */
 	return rc ? rc : outputs->spool.fd;
 }
 

@@ -18,6 +18,7 @@
 
 #include "fetch/cache/cache.h"
 #include "fetch/cancel.h"
+#include "fetch/disk.h"
 #include "fetch/layer/indexer.h"
 #include "fetch/observer.h"
 #include "fetch/temporary.h"
@@ -164,13 +165,18 @@ static void pass_release(struct pass *pass)
 	pass->index_fd = pass->spool_fd = -1;
 }
 
-/* indexer_spool_fn */
-static int give_spool(void *context, struct error *err)
+/* indexer_spool_fn.  Whoever mounts an archive has chosen it, and may have a small cache: the disk
+ * alone limits the copy. */
+static int give_spool(void *context, uint64_t size, struct error *err)
 {
 	struct pass *pass = context;
 
-	closep(&pass->spool_fd);
-	pass->spool_fd = temporary_open(&pass->place, err);
+	(void)size;
+	if (pass->spool_fd < 0)
+		pass->spool_fd = temporary_open(&pass->place, err);
+	if (pass->spool_fd >= 0 && !disk_has_room(pass->spool_fd, PIECE))
+		return error_set(
+			err, ENOSPC, "%s: no space left to spare", temporary_place(pass->place));
 	return pass->spool_fd;
 }
 

@@ -76,6 +76,9 @@ int cache_writer_fd(
 int cache_writer_reader(const struct cache_writer *writer, struct error *err);
 int cache_writer_append(
 	struct cache_writer *writer, const void *bytes, size_t len, struct error *err);
+/* len bytes more are going to be written through the fd, which nobody asked for (fetch/disk.h):
+ * what was used longest ago makes room for them.  -ENOSPC: there is none. */
+int cache_writer_reserve(struct cache_writer *writer, uint64_t len, struct error *err);
 /* Starts over: what was written is dropped. */
 int cache_writer_reset(struct cache_writer *writer, struct error *err);
 /* What the entry shall be called after all, when only its content tells: one begun by

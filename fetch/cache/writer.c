@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "fetch/cancel.h"
+#include "fetch/disk.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
 
@@ -27,7 +28,8 @@ enum {
 	TMP_TRIES = 1000,
 	LOCK_POLL_FIRST_MS = 5,
 	LOCK_POLL_MAX_MS = 100,
-	LOCK_STALL_MS = 60000, /* the lock's holder wrote nothing for so long: do not wait on */
+	RESERVE_STEP = 16 << 20, /* bytes between two looks at what else there is */
+	LOCK_STALL_MS = 60000,   /* the lock's holder wrote nothing for so long: do not wait on */
 };
 
 struct cache_writer {
@@ -37,7 +39,8 @@ struct cache_writer {
 	int fd;
 	enum cache_dir dir; /* where it lies by name: DIR_TMP or DIR_PARTIAL */
 	char name[DIGEST_HEX_MAX];
-	uint64_t offset; /* where append goes on */
+	uint64_t offset;              /* where append goes on */
+	uint64_t reserved, accounted; /* bytes written by others; and what eviction knows of them */
 	bool is_committed;
 	bool has_made_room; /* once per writer */
 };
@@ -324,6 +327,23 @@ int cache_writer_append(
 	return 0;
 }
 
+int cache_writer_reserve(struct cache_writer *writer, uint64_t len, struct error *err)
+{
+	struct cache *cache = writer->cache;
+
+	writer->reserved += len;
+	if (writer->reserved - writer->accounted >= RESERVE_STEP) {
+		account_added(cache, writer->reserved - writer->accounted, writer->dir, NULL);
+		writer->accounted = writer->reserved;
+	}
+	if (disk_has_room(writer->fd, len))
+		return 0;
+	if (!writer->has_made_room && make_room(cache) && disk_has_room(writer->fd, len))
+		return 0;
+	writer->has_made_room = true;
+	return disk_error(cache, ENOSPC, err, "write");
+}
+
 int cache_writer_reset(struct cache_writer *writer, struct error *err)
 {
 	if (ftruncate(writer->fd, 0))
@@ -351,7 +371,8 @@ int cache_writer_commit(struct cache_writer *writer, struct error *err)
 	if (renameat(cache->dirs[writer->dir], writer->name, cache->dirs[dir], name))
 		return disk_error(cache, errno, err, "publish");
 	writer->is_committed = true;
-	(void)flock(writer->fd, LOCK_UN); /* those who read it mark it as in use */
+	(void)flock(writer->fd, LOCK_UN);          /* those who read it mark it as in use */
+	account_removed(cache, writer->accounted); /* as a file on its way */
 	note_own(cache, "%s/%s", dir_name(dir), name);
 	account_added(cache, (uint64_t)st.st_size, dir, name);
 	if (fsync(cache->dirs[dir])) /* the entry is whole; a crash may only lose its name */
@@ -369,6 +390,7 @@ void cache_writer_free(struct cache_writer *writer, bool keep_partial)
 			note_own(writer->cache, "%s/%s", dir_name(DIR_PARTIAL), writer->name);
 		else
 			(void)unlinkat(writer->cache->dirs[writer->dir], writer->name, 0);
+		account_removed(writer->cache, writer->accounted);
 	}
 	closep(&writer->fd); /* and with it the lock */
 	free(writer);

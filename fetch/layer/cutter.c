@@ -34,7 +34,7 @@ void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_f
 		.span_min = SPAN_SIZE_MIN,
 		.spool = spool,
 		.spool_context = spool_context,
-		.spool_fd = -1,
+		.plain_max = UINT64_MAX,
 	};
 }
 
@@ -130,17 +130,14 @@ static int change_buffer(struct cutter *cutter, uint64_t number, struct error *e
 	return 0;
 }
 
-static int open_spool(struct cutter *cutter, struct error *err)
+static int write_spool(struct cutter *cutter, size_t len, struct error *err)
 {
-	int fd;
+	int fd = cutter->spool(cutter->spool_context, cutter->spool_size + len, err), rc;
 
-	if (cutter->spool_fd >= 0)
-		return 0;
-	fd = cutter->spool(cutter->spool_context, err);
 	if (fd < 0)
 		return broken(cutter, fd == -1 ? -EIO : fd);
-	cutter->spool_fd = fd;
-	return 0;
+	rc = write_at(fd, cutter->scratch, len, cutter->spool_size, err);
+	return rc ? broken(cutter, error_prefix(err, rc, "spool")) : 0;
 }
 
 /* Writes the current span, whose bytes are at plain, to the spool. */
@@ -150,16 +147,13 @@ static int spool_span(struct cutter *cutter, const uint8_t *plain, struct error 
 	size_t len;
 	int rc;
 
-	rc = open_spool(cutter, err);
-	if (rc)
-		return rc;
 	len = ZSTD_compressCCtx(cutter->compressor, cutter->scratch,
 		ZSTD_compressBound(SPAN_SIZE_MIN), plain, span->plain_len, COMPRESSION_LEVEL);
 	if (ZSTD_isError(len))
 		return broken(cutter, zstd_error(len, err));
-	rc = write_at(cutter->spool_fd, cutter->scratch, len, cutter->spool_size, err);
+	rc = write_spool(cutter, len, err);
 	if (rc)
-		return broken(cutter, error_prefix(err, rc, "spool"));
+		return rc;
 	span->start = SPAN_ZSTD;
 	span->bits = 0;
 	span->window = UINT32_MAX;
@@ -224,11 +218,16 @@ uint8_t *cutter_room(struct cutter *cutter, size_t *ret_room)
 
 int cutter_put(struct cutter *cutter, size_t n, struct error *err)
 {
+	uint64_t before = cutter->span.plain_offset + cutter->span.plain_len;
 	size_t room;
 	int rc;
 
 	if (!n)
 		return 0;
+	if (before + n > cutter->plain_max)
+		return broken(
+			cutter, error_set(err, EFBIG, "more than %" PRIu64 " bytes uncompressed",
+					cutter->plain_max));
 	(void)cutter_room(cutter, &room);
 	rc = account(cutter, n, err);
 	return !rc && n == room ? spool_buffer(cutter, err) : rc;

@@ -78,8 +78,8 @@ int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct erro
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return error_set(err, errno, "write: %m");
+		if (n < 0) /* EFBIG, of RLIMIT_FSIZE, is no limit of a format */
+			return error_set(err, errno == EFBIG ? ENOSPC : errno, "write: %m");
 		next += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;

@@ -146,6 +146,11 @@ void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel)
 	indexer->cutter.cancel = cancel;
 }
 
+void indexer_set_limit(struct indexer *indexer, uint64_t plain_max)
+{
+	indexer->cutter.plain_max = plain_max;
+}
+
 void indexer_free(struct indexer *indexer)
 {
 	if (!indexer)

@@ -25,10 +25,10 @@ struct indexer;
 
 #define INDEXER_PLAIN_MAX (UINT64_C(1) << 42) /* plain bytes of one layer: 4 TiB */
 
-/* Gives the place to write the spool to, at the first need for one; a fd that is written
- * from offset 0 on and stays the caller's.  A negative errno (or -1, as -EIO), with err
- * filled, fails the pass. */
-typedef int indexer_spool_fn(void *context, struct error *err);
+/* Asked before each piece that is written to the spool: may it have size bytes?  Gives the place to
+ * write it to, always the same one: a fd that is written from offset 0 on and stays the caller's. A
+ * negative errno (or -1, as -EIO), with err filled, fails the pass. */
+typedef int indexer_spool_fn(void *context, uint64_t size, struct error *err);
 
 /* digest and size (may be DESCRIPTOR_SIZE_UNKNOWN) are what the blob must prove to be.  A NULL
  * digest is found out, as sha256: indexer_digest(). */
@@ -38,6 +38,9 @@ void indexer_free(struct indexer *indexer);
 
 /* Few stored bytes can become gigabytes: a feed that is cancelled returns -EINTR soon. */
 void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel);
+/* And one that decompresses to more than so many bytes fails with -EFBIG.  Unlike
+ * INDEXER_PLAIN_MAX this says nothing of the blob, so it leaves no index. */
+void indexer_set_limit(struct indexer *indexer, uint64_t plain_max);
 
 /* Where the next bytes of the blob are to be put, and how many may: some 64 KiB, never none.  NULL:
  * out of memory.  Valid until the next indexer_put(). */

@@ -235,9 +235,9 @@ struct cutter {
 	uint8_t *scratch; /* one compressed frame */
 	indexer_spool_fn *spool;
 	void *spool_context;
-	int spool_fd; /* borrowed; -1 while there was no need */
 	uint64_t spool_size;
 
+	uint64_t plain_max; /* of a stream that has to be decoded */
 	struct cancel *cancel;
 	int broken; /* why the pass cannot go on */
 };

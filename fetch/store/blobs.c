@@ -31,7 +31,7 @@ static int verify_once(
 		return rc;
 	if (request->step < STORE_WORK)
 		return STORE_WORK;
-	rc = pass_file(request, blob, false, &none, err);
+	rc = pass_file(request, blob, PASS_WITHOUT, &none, err);
 	if (rc == -EBADMSG)
 		tell_mismatch(store, err);
 	if (!rc)

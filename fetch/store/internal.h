@@ -97,6 +97,7 @@ struct store {
 	uint64_t away_until_ms;  /* under lock; see away_rests() */
 	bool away_told;          /* under lock: somebody was warned */
 	struct digest names;     /* stands for a repository's names in proofs */
+	_Atomic uint64_t copied; /* bytes of seekable copies that are being made */
 	_Atomic bool was_warned; /* that temporary files are used: said once */
 	pthread_mutex_t lock;
 	struct work *works;                     /* under lock */
@@ -202,6 +203,8 @@ int landing_open_nameless(
 	struct landing *landing, const struct request *request, struct error *err);
 void landing_name(struct landing *landing, const struct digest *digest);
 int landing_append(struct landing *landing, const void *bytes, size_t len, struct error *err);
+/* For what is written through the fd: len bytes more.  -ENOSPC: not there, fetch/disk.h. */
+int landing_reserve(struct landing *landing, uint64_t len, struct error *err);
 /* Starts over, in another place if need be. */
 int landing_reset(struct landing *landing, struct error *err);
 /* Verified: puts it where the next one finds it, and opens it among *ret. */
@@ -214,11 +217,17 @@ int data_get(const struct request *request, char **ret, size_t *ret_len);
 int data_open(const struct request *request, struct reader **ret);
 
 /* pass.c.  With an index: index and spool (if one is needed) are made and published as
- * well.  -EBADMSG: not what its digest says. */
-int pass_file(const struct request *request, struct reader *blob, bool with_index,
+ * well.  -EBADMSG: not what its digest says; -EFBIG: over fetch_limit, or the spool is over
+ * cache_size. */
+enum pass_index {
+	PASS_WITHOUT,
+	PASS_WITH_INDEX,
+	PASS_MAY_INDEX, /* the blob is what is wanted: where no index can be had, it does without */
+};
+int pass_file(const struct request *request, struct reader *blob, enum pass_index index,
 	struct files *ret, struct error *err);
 int pass_fetch(
-	const struct request *request, bool with_index, struct files *ret, struct error *err);
+	const struct request *request, enum pass_index index, struct files *ret, struct error *err);
 /* -EFBIG: so many bytes of one blob are more than fetch_limit. */
 int check_limit(const struct request *request, uint64_t bytes, struct error *err);
 CLEANUP_POINTER(streamp, struct blob_stream, stream_free)

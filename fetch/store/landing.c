@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "fetch/disk.h"
 #include "fetch/temporary.h"
 #include "model/cleanup.h"
 
@@ -192,6 +193,16 @@ int landing_append(struct landing *landing, const void *bytes, size_t len, struc
 	if (!rc)
 		landing->len += len;
 	return rc;
+}
+
+int landing_reserve(struct landing *landing, uint64_t len, struct error *err)
+{
+	if (landing->writer)
+		return cache_writer_reserve(landing->writer, len, err);
+	if (disk_has_room(landing->fd, len))
+		return 0;
+	return error_set(err, ENOSPC, "%s: no space left to spare",
+		temporary_place(landing->place - FIRST_TEMPORARY));
 }
 
 int landing_reset(struct landing *landing, struct error *err)

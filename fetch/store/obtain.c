@@ -146,18 +146,21 @@ static bool is_layer(const struct descriptor *blob)
 }
 
 /* A layer that enters the cache gets its index on the way, if it has none yet. */
-static bool needs_index(const struct request *request, unsigned wanted, struct files *have)
+static enum pass_index index_wanted(
+	const struct request *request, unsigned wanted, struct files *have)
 {
 	if (wanted & (WANT_INDEX | WANT_SPOOL))
-		return true;
-	return is_remote(request->store) && is_layer(request->blob) &&
-	       find_one(request, CACHE_INDEX, have) == -ENOENT;
+		return PASS_WITH_INDEX;
+	if (!is_remote(request->store) || !is_layer(request->blob) ||
+		find_one(request, CACHE_INDEX, have) != -ENOENT)
+		return PASS_WITHOUT;
+	return PASS_MAY_INDEX;
 }
 
 /* Indexes a blob that is here.  A damaged copy is dropped: -ENOENT. */
 static int index_cached(const struct request *request, struct files *ret, struct error *err)
 {
-	int rc = pass_file(request, ret->blob, true, ret, err);
+	int rc = pass_file(request, ret->blob, PASS_WITH_INDEX, ret, err);
 
 	if (rc != -EBADMSG)
 		return rc;
@@ -172,18 +175,18 @@ static int index_cached(const struct request *request, struct files *ret, struct
 static int make(
 	const struct request *request, unsigned wanted, struct files *ret, struct error *err)
 {
-	bool with_index = needs_index(request, wanted, ret);
+	enum pass_index index = index_wanted(request, wanted, ret);
 	int rc = -EEXIST;
 
 	for (int i = 0; rc == -EEXIST && i < COMPLETED_TRIES; i++) {
 		rc = files_find(request, WANT_BLOB, true, ret, err);
-		if (!rc && with_index)
+		if (!rc && index == PASS_WITH_INDEX)
 			rc = index_cached(request, ret, err);
 		if (rc != -ENOENT)
 			continue;
 		if (request->store->offline)
 			return error_set(err, ENETUNREACH, "offline, and not in the cache");
-		rc = pass_fetch(request, with_index, ret, err);
+		rc = pass_fetch(request, index, ret, err);
 	}
 	return rc == -EEXIST ? error_set(err, EIO, "cache: a blob that comes and goes") : rc;
 }

@@ -9,8 +9,9 @@
  *
  * What failed decides what follows: a wrong digest drops the copy and fetches
  * afresh once; a full disk under index or spool repeats the pass with these
- * in the next place (the blob's own bytes stay, they are not fetched again);
- * all else ends it, and the partial stays for another time.
+ * in the next place (the blob's own bytes stay, they are not fetched again); more plain bytes than
+ * fetch_limit, or a spool over cache_size, ends the index, and the blob goes on without one if
+ * nothing else was asked for; all else ends the pass, and the partial stays for another time.
  *
  * Published is in the order blob, spool, index: whoever sees an index finds the rest.
  */
@@ -26,35 +27,66 @@
 struct pass {
 	const struct request *request;
 	uint64_t size; /* of the blob, or DESCRIPTOR_SIZE_UNKNOWN */
-	bool with_index;
+	enum pass_index want;
+	bool with_index;         /* and it is still to be had */
 	unsigned place;          /* landing_open()'s, for index and spool */
 	bool place_failed;       /* they could not be written there */
+	bool is_over;            /* it cannot be had: some limit */
 	struct indexer *indexer; /* with_index, else the hasher */
 	char *piece;             /* PIECE bytes, for the hasher; the indexer has room of its own */
 	struct hasher *hasher;
 	uint64_t fed;
+	uint64_t copied; /* bytes of the spool, among store->copied */
 	struct landing index, spool;
 };
 
 /* --- the check --- */
 
+/* The spools that are being made have to fit into the cache together, or what comes out of a small
+ * layer could take any disk. */
+static int count_copied(struct pass *pass, uint64_t size, struct error *err)
+{
+	struct store *store = pass->request->store;
+	uint64_t len = size - pass->copied, all = atomic_fetch_add(&store->copied, len) + len;
+
+	pass->copied = size;
+	if (!store->cache || cache_fits(store->cache, all))
+		return 0;
+	pass->is_over = true;
+	if (cache_fits(store->cache, size))
+		return error_set(err, ENOSPC,
+			"no room in cache_size for a seekable copy beside others being made");
+	return error_set(err, EFBIG, "a seekable copy of it would take more than cache_size");
+}
+
+static int open_spool(struct pass *pass, struct error *err)
+{
+	if (pass->spool.fd >= 0)
+		return 0;
+	return landing_open(&pass->spool, pass->request, CACHE_SPOOL, pass->place, err);
+}
+
 /* indexer_spool_fn */
-static int give_spool(void *context, struct error *err)
+static int give_spool(void *context, uint64_t size, struct error *err)
 {
 	struct pass *pass = context;
+	uint64_t len = size - pass->copied;
+	int rc = count_copied(pass, size, err);
 
-	landing_release(&pass->spool, false);
-	if (landing_open(&pass->spool, pass->request, CACHE_SPOOL, pass->place, err))
-		return -1;
-	return pass->spool.fd;
+	if (!rc)
+		rc = open_spool(pass, err);
+	if (!rc)
+		rc = landing_reserve(&pass->spool, len, err);
+	return rc ? rc : pass->spool.fd;
 }
 
 static void pass_init(
-	struct pass *pass, const struct request *request, uint64_t size, bool with_index)
+	struct pass *pass, const struct request *request, uint64_t size, enum pass_index want)
 {
 	*pass = (struct pass){ .request = request,
 		.size = size,
-		.with_index = with_index,
+		.want = want,
+		.with_index = want != PASS_WITHOUT,
 		.index = LANDING_NONE,
 		.spool = LANDING_NONE };
 }
@@ -66,6 +98,8 @@ static void check_release(struct pass *pass)
 	hasher_free(TAKE(pass->hasher));
 	landing_release(&pass->index, false);
 	landing_release(&pass->spool, false);
+	(void)atomic_fetch_sub(&pass->request->store->copied, pass->copied);
+	pass->copied = 0;
 }
 
 static void pass_release(struct pass *pass)
@@ -81,7 +115,7 @@ static int check_begin(struct pass *pass, struct error *err)
 	int rc;
 
 	pass->fed = 0;
-	pass->place_failed = false;
+	pass->place_failed = pass->is_over = false;
 	if (request->progress) {
 		atomic_store(&request->progress->done, 0);
 		atomic_store(&request->progress->total,
@@ -96,16 +130,24 @@ static int check_begin(struct pass *pass, struct error *err)
 	rc = landing_open(&pass->index, request, CACHE_INDEX, pass->place, err);
 	if (!rc)
 		rc = indexer_new(&pass->indexer, &blob->digest, pass->size, give_spool, pass, err);
-	if (!rc)
-		indexer_set_cancel(pass->indexer, request->cancel);
-	return rc;
+	if (rc)
+		return rc;
+	indexer_set_cancel(pass->indexer, request->cancel);
+	if (request->store->fetch_limit)
+		indexer_set_limit(pass->indexer, request->store->fetch_limit);
+	return 0;
 }
 
-/* Any failure of the indexer that is not the blob's or ours is one of the disk below it. */
-static int judge(struct pass *pass, int rc)
+/* Any failure of the indexer that is not the blob's, a limit's or ours is one of the disk below
+ * it. */
+static int judge(struct pass *pass, int rc, struct error *err)
 {
-	pass->place_failed = rc && rc != -EBADMSG && rc != -EINTR && rc != -ENOMEM && rc != -EMFILE;
-	return rc;
+	bool is_over_limit = rc == -EFBIG && !pass->is_over;
+
+	pass->is_over |= is_over_limit;
+	pass->place_failed = rc && !pass->is_over && rc != -EBADMSG && rc != -EINTR &&
+			     rc != -ENOMEM && rc != -EMFILE;
+	return is_over_limit ? error_prefix(err, rc, "more than fetch_limit") : rc;
 }
 
 /* Where the bytes to be checked next are to be put; NULL: out of memory. */
@@ -126,7 +168,7 @@ static int check_put(struct pass *pass, size_t len, struct error *err)
 	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && len > pass->size - pass->fed)
 		return error_set(
 			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", pass->size);
-	rc = pass->indexer ? judge(pass, indexer_put(pass->indexer, len, err))
+	rc = pass->indexer ? judge(pass, indexer_put(pass->indexer, len, err), err)
 			   : hasher_update(pass->hasher, pass->piece, len, err);
 	if (rc)
 		return rc;
@@ -157,7 +199,7 @@ static int check_hash(struct pass *pass, struct error *err)
 static int check_finish(struct pass *pass, struct error *err)
 {
 	if (pass->indexer)
-		return judge(pass, indexer_finish(pass->indexer, pass->index.fd, err));
+		return judge(pass, indexer_finish(pass->indexer, pass->index.fd, err), err);
 	return check_hash(pass, err);
 }
 
@@ -205,14 +247,14 @@ static int feed_file(struct pass *pass, struct reader *file, uint64_t len, struc
 	return 0;
 }
 
-int pass_file(const struct request *request, struct reader *blob, bool with_index,
+int pass_file(const struct request *request, struct reader *blob, enum pass_index index,
 	struct files *ret, struct error *err)
 {
 	uint64_t told = request->blob->size;
 	CLEANUP(pass_release) struct pass pass;
 	int rc;
 
-	pass_init(&pass, request, told == DESCRIPTOR_SIZE_UNKNOWN ? blob->size : told, with_index);
+	pass_init(&pass, request, told == DESCRIPTOR_SIZE_UNKNOWN ? blob->size : told, index);
 	do {
 		check_release(&pass);
 		rc = check_begin(&pass, err);
@@ -363,6 +405,8 @@ static int fetch(struct pass *pass, struct landing *landing, struct error *err)
 				return rc;
 		} else if (pass->place_failed) {
 			pass->place++;
+		} else if (pass->is_over && pass->want == PASS_MAY_INDEX) {
+			pass->with_index = false;
 		} else {
 			return describe(pass->request, rc, err);
 		}
@@ -374,7 +418,8 @@ static void landing_keep(struct landing *landing)
 	landing_release(landing, true);
 }
 
-int pass_fetch(const struct request *request, bool with_index, struct files *ret, struct error *err)
+int pass_fetch(
+	const struct request *request, enum pass_index index, struct files *ret, struct error *err)
 {
 	CLEANUP(pass_release) struct pass pass;
 	CLEANUP(landing_keep) struct landing landing = LANDING_NONE;
@@ -382,7 +427,7 @@ int pass_fetch(const struct request *request, bool with_index, struct files *ret
 	struct stat st;
 	int rc;
 
-	pass_init(&pass, request, request->blob->size, with_index);
+	pass_init(&pass, request, request->blob->size, index);
 	err = err ? err : &local; /* it is also logged */
 	rc = check_limit(request, request->blob->size, err);
 	if (rc)
@@ -391,7 +436,7 @@ int pass_fetch(const struct request *request, bool with_index, struct files *ret
 	if (rc)
 		return rc;
 	rc = fetch(&pass, &landing, err);
-	if (rc == -EBADMSG || rc == -EFBIG)
+	if (rc == -EBADMSG || (rc == -EFBIG && !pass.is_over))
 		landing_release(&landing, false);
 	if (rc)
 		return rc;

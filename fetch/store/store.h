@@ -35,7 +35,9 @@ struct store;
 struct store_config {
 	const char *host; /* names the source in refs/: host[:port], or "" for local ones */
 	bool offline;
-	uint64_t fetch_limit; /* bytes of one blob; 0: none.  Over it: -EFBIG */
+	/* Bytes of one blob that are fetched, and plain bytes of a layer; 0: none.  Over it: -EFBIG
+	 */
+	uint64_t fetch_limit;
 	/* Foreign layers: a blob that the source does not have is fetched from the URLs in its
 	 * descriptor, by a client made from http (fetch/urls). */
 	bool follow_urls;

@@ -61,7 +61,7 @@ static void leave(struct work *work)
 	free(work);
 }
 
-/* 0: look again. */
+/* 0: look again: what is too much for an index (-EFBIG) may be none for who wants the blob. */
 static int wait_for(struct work *work, const struct request *request, struct error *err)
 {
 	struct waiter waiter = { work, false };
@@ -78,7 +78,8 @@ static int wait_for(struct work *work, const struct request *request, struct err
 
 	if (!is_watched || waiter.is_cancelled)
 		rc = error_set(err, EINTR, "interrupted");
-	else if (rc >= 0 || rc == -EINTR || strcmp(work->repository, request->repository) != 0)
+	else if (rc >= 0 || rc == -EINTR || rc == -EFBIG ||
+		 strcmp(work->repository, request->repository) != 0)
 		rc = 0;
 	else
 		(void)error_set(err, -rc, "%s", work->err.text);

@@ -166,10 +166,15 @@ static int temporary(void)
 	return fd;
 }
 
-static int open_spool(void *context, struct error *err)
+static int open_spool(void *context, uint64_t size, struct error *err)
 {
+	int *fd = context;
+
+	(void)size;
 	(void)err;
-	return *(int *)context = temporary();
+	if (*fd < 0)
+		*fd = temporary();
+	return *fd;
 }
 
 static void index_blob(const uint8_t *bytes, size_t len, size_t piece, const struct digest *digest,

@@ -223,13 +223,17 @@ static int temporary(void)
 	return fd;
 }
 
-static int open_spool(void *context, struct error *err)
+static int open_spool(void *context, uint64_t size, struct error *err)
 {
 	struct pass *pass = context;
+	struct stat st = { .st_size = 0 };
 
 	(void)err;
-	assert_int_equal(pass->spool_fd, -1);
-	return pass->spool_fd = temporary();
+	if (pass->spool_fd < 0)
+		pass->spool_fd = temporary();
+	assert_int_equal(fstat(pass->spool_fd, &st), 0);
+	assert_true(size > (uint64_t)st.st_size); /* it was all asked for */
+	return pass->spool_fd;
 }
 
 static void pass_release(struct pass *pass)
@@ -1278,9 +1282,10 @@ static void verifies_a_plain_blob(void **state)
 	verifies(&tar);
 }
 
-static int no_spool(void *context, struct error *err)
+static int no_spool(void *context, uint64_t size, struct error *err)
 {
 	(void)context;
+	(void)size;
 	return error_set(err, ENOSPC, "no place for a spool");
 }
 
@@ -1298,6 +1303,110 @@ static void ends_without_a_spool(void **state)
 	assert_int_equal(indexer_new(&indexer, &digest, blob.len, no_spool, NULL, &err), 0);
 	assert_int_equal(feed_bytes(indexer, blob.data, blob.len, &err), -ENOSPC);
 	assert_non_null(strstr(err.text, "no place for a spool"));
+}
+
+static int run_limited(const struct blob *blob, uint64_t plain_max)
+{
+	CLEANUP(pass_release) struct pass pass = { -1, -1, -1, { .algorithm = DIGEST_SHA256 } };
+	CLEANUP(indexerp) struct indexer *indexer = NULL;
+	struct error err = { "" };
+	int rc;
+
+	pass.index_fd = temporary();
+	sha256(blob->data, blob->len, &pass.digest);
+	assert_int_equal(
+		indexer_new(&indexer, &pass.digest, blob->len, open_spool, &pass, &err), 0);
+	indexer_set_limit(indexer, plain_max);
+	rc = feed_bytes(indexer, blob->data, blob->len, &err);
+	if (!rc)
+		rc = indexer_finish(indexer, pass.index_fd, &err);
+	if (rc)
+		assert_non_null(strstr(err.text, "bytes uncompressed"));
+	return rc;
+}
+
+/* What need not be decompressed is as long as its blob, which has a limit of its own. */
+static void ends_beyond_a_limit(void **state)
+{
+	static const struct {
+		void (*make)(struct blob *blob, struct blob *plain);
+		bool is_limited;
+	} rows[] = {
+		{ gz_dynamic, true },
+		{ gz_tiny_members, true },
+		{ zst_long_frame, true },
+		{ xz_stream, true },
+		{ plain_tar, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(blob_release) struct blob blob = { 0 };
+		CLEANUP(blob_release) struct blob plain = { 0 };
+		int rc = rows[i].is_limited ? -EFBIG : 0;
+		size_t len;
+
+		rows[i].make(&blob, &plain);
+		len = rows[i].is_limited ? plain.len : blob.len;
+		assert_int_equal(run_limited(&blob, len), 0);
+		assert_int_equal(run_limited(&blob, len - 1), rc);
+		assert_int_equal(run_limited(&blob, 1), rc);
+	}
+}
+
+/* One span of len bytes ends, and the next one starts, with or without a window. */
+static void next_span(struct cutter *cutter, size_t len, bool has_window)
+{
+	const struct span start = { .start = has_window ? SPAN_DEFLATE : SPAN_GZIP };
+	struct error err;
+	size_t room;
+
+	memset(cutter_room(cutter, &room), 0, len);
+	assert_int_equal(cutter_put(cutter, len, &err), 0);
+	cutter->span_min = 1; /* not as much as a gzip codec would wait for */
+	assert_int_equal(cutter_boundary(cutter, &start, 0, "window", has_window ? 6 : 0, &err), 0);
+}
+
+static int ignore_plain(void *context, const void *bytes, size_t len, struct error *err)
+{
+	(void)context, (void)bytes, (void)len, (void)err;
+	return 0;
+}
+
+/* Behind WINDOWS_MAX windows no span needs one: what follows goes to the spool, up to a member. */
+static void runs_out_of_windows(void **state)
+{
+	CLEANUP(pass_release) struct pass pass = { -1, -1, -1, { .algorithm = DIGEST_SHA256 } };
+	struct hashing *hashing = NULL;
+	struct cutter cutter;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(hashing_new(&hashing, DIGEST_SHA256, ignore_plain, NULL, &err), 0);
+	cutter_init(&cutter, hashing, open_spool, &pass);
+	assert_int_equal(cutter_keep(&cutter, SPAN_SIZE_MIN, &err), 0);
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++)
+		next_span(&cutter, 1, true);
+	assert_int_equal(cutter.span_count, WINDOWS_MAX);
+	assert_int_equal(
+		cutter.span.window, WINDOWS_MAX - 1); /* the last one, of the span in work */
+	assert_int_equal(pass.spool_fd, -1);
+
+	next_span(&cutter, 1, true);
+	next_span(&cutter, SPAN_SIZE_MIN - 1, true); /* no place to start: the buffer is full */
+	next_span(&cutter, 1000, true);
+	assert_int_equal(cutter.window_count, WINDOWS_MAX);
+	assert_int_equal(cutter.span_count, WINDOWS_MAX + 1);
+	assert_true(cutter.spans[WINDOWS_MAX].in_spool && cutter.span.in_spool);
+	assert_true(pass.spool_fd >= 0);
+
+	next_span(&cutter, 1, false); /* a member needs no window */
+	assert_int_equal(cutter.span_count, WINDOWS_MAX + 2);
+	assert_int_equal(cutter.spans[WINDOWS_MAX + 1].plain_len, 1001);
+	assert_true(cutter.spans[WINDOWS_MAX + 1].in_spool);
+	assert_false(cutter.span.in_spool);
+	hashing_free(hashing);
+	cutter_release(&cutter);
 }
 
 static void finds_out_the_digest(void **state)
@@ -2007,6 +2116,8 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(verifies_the_blob),
 	cmocka_unit_test(verifies_a_plain_blob),
 	cmocka_unit_test(ends_without_a_spool),
+	cmocka_unit_test(ends_beyond_a_limit),
+	cmocka_unit_test(runs_out_of_windows),
 	cmocka_unit_test(finds_out_the_digest),
 	cmocka_unit_test(ends_when_cancelled),
 	cmocka_unit_test(notices_a_damaged_index),

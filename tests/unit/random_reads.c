@@ -147,11 +147,13 @@ struct subject {
 	uint32_t span_max; /* plain bytes of the longest span */
 };
 
-static int give_spool(void *context, struct error *err)
+static int give_spool(void *context, uint64_t size, struct error *err)
 {
 	struct subject *subject = context;
 
-	subject->spool_fd = memfd_create("spool", MFD_CLOEXEC);
+	(void)size;
+	if (subject->spool_fd < 0)
+		subject->spool_fd = memfd_create("spool", MFD_CLOEXEC);
 	return subject->spool_fd < 0 ? error_set(err, errno, "memfd_create: %m")
 				     : subject->spool_fd;
 }

@@ -918,6 +918,44 @@ static void a_limit_is_kept_without_a_size(void **state)
 	stored_blob_release(&stored);
 }
 
+/* A layer may be small, and become large; to have it as it is stored is no harm. */
+static void a_limit_is_for_what_is_decompressed_too(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t plain = SPAN_SIZE_MAX + MIB + 3 * BLOCK;
+
+	set_packed(bench);
+	assert_true(bench->fake.blob.size < plain);
+	bench->config.fetch_limit = plain - 1;
+	remount(bench);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	assert_false(is_cached(bench, "index/sha256"));
+	assert_false(is_cached(bench, "spool/sha256"));
+	assert_true(bench->fake.sent <= bench->fake.blob.size); /* it stops, and goes on there */
+	assert_int_equal(get_blob(bench), 0);
+	assert_true(bench->fake.sent <= bench->fake.blob.size);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	bench->config.fetch_limit = plain;
+	remount(bench);
+	assert_int_equal(get_files(bench), 0);
+	assert_true(bench->fake.sent <= bench->fake.blob.size);
+	assert_int_equal(bench->observer.counters.verify_failures, 0);
+}
+
+/* The same in one go: who asks for the blob alone is not refused for its index. */
+static void a_blob_is_had_without_its_index(void **state)
+{
+	struct bench *bench = *state;
+
+	set_packed(bench);
+	bench->config.fetch_limit = bench->fake.blob.size;
+	remount(bench);
+	assert_int_equal(get_blob(bench), 0);
+	assert_true(bench->fake.sent <= bench->fake.blob.size);
+	assert_false(is_cached(bench, "index/sha256"));
+}
+
 /* --- sizes that nobody told --- */
 
 static void without_a_size_a_layer_is_fetched_once(void **state)
@@ -1628,6 +1666,48 @@ static void a_blob_larger_than_the_cache_stays_out(void **state)
 	assert_false(is_cached(bench, "blobs/sha256"));
 	assert_true(is_cached(bench, "index/sha256"));
 	assert_int_equal(bench->fake.opens, 1);
+}
+
+/* As another process with that cache_size. */
+static void set_cache_size(struct bench *bench, uint64_t size)
+{
+	cache_close(bench->cache);
+	assert_int_equal(cache_open(&bench->cache, bench->dir, size, &bench->observer, NULL), 0);
+	remount(bench);
+}
+
+/* One that is packed is all in its spool, which takes no less than the blob. */
+static void a_spool_over_the_cache_is_refused(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t size;
+
+	set_packed(bench);
+	size = bench->fake.blob.size;
+	set_cache_size(bench, size / 2);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	assert_int_equal(get_layer(bench), -EFBIG);
+	assert_false(is_cached(bench, "index/sha256"));
+	assert_int_equal(get_blob(bench), 0); /* for which there is no need of it */
+	assert_int_equal(get_layer(bench), -EFBIG);
+	set_cache_size(bench, 4 * size);
+	assert_int_equal(get_files(bench), 0);
+	assert_true(is_cached(bench, "spool/sha256"));
+}
+
+/* What was there goes while a spool grows, not behind it. */
+static void a_spool_pushes_out_what_is_old(void **state)
+{
+	struct bench *bench = *state;
+	char path[512];
+
+	assert_int_equal(get_layer(bench), 0);
+	(void)snprintf(path, sizeof path, "%s", in_cache(bench, "blobs/sha256"));
+	set_packed(bench);
+	set_cache_size(bench, 2 * bench->fake.blob.size + MIB);
+	assert_int_equal(get_files(bench), 0);
+	assert_true(access(path, F_OK) != 0);
+	assert_true(cache_used(bench->cache) <= 2 * bench->fake.blob.size + MIB);
 }
 
 static void full_child(struct bench *bench, rlim_t bytes, int rc)
@@ -2518,6 +2598,10 @@ int main(void)
 		BENCHED(no_place_at_all_is_enospc),
 		cmocka_unit_test(too_many_files_are_no_lack_of_space),
 		BENCHED(a_spool_comes_with_its_layer),
+		BENCHED(a_spool_over_the_cache_is_refused),
+		BENCHED(a_spool_pushes_out_what_is_old),
+		BENCHED(a_limit_is_for_what_is_decompressed_too),
+		BENCHED(a_blob_is_had_without_its_index),
 		cmocka_unit_test_setup_teardown(
 			a_manifest_is_fetched_once, setup_document, teardown),
 		cmocka_unit_test_setup_teardown(
