@@ -1045,10 +1045,19 @@ static int absent(const struct layer_object *object, const char *name)
 
 static const char overlay_opaque[] = "trusted.overlay.opaque";
 
-static bool is_overlay_opaque(const struct fs *fs, const struct target *target, uint32_t flags)
+/* Does a directory replace what is below?  The layer says so within, or by a whiteout beside it. */
+static bool is_overlay_opaque(
+	const struct fs *fs, const struct target *target, const struct tree *tree, uint32_t entry)
 {
-	return fs->options->whiteouts == WHITEOUTS_OVERLAY && target->kind == SPACE_DIFF &&
-	       flags & TREE_OPAQUE;
+	const struct tree_entry *directory = tree_entry(tree, entry);
+	char whiteout[TREE_NAME_MAX + 8];
+
+	if (fs->options->whiteouts != WHITEOUTS_OVERLAY || target->kind != SPACE_DIFF ||
+		!S_ISDIR(directory->mode))
+		return false;
+	(void)snprintf(whiteout, sizeof whiteout, ".wh.%s", tree_name(tree, entry));
+	return directory->flags & TREE_OPAQUE ||
+	       tree_lookup(tree, directory->parent, whiteout, strlen(whiteout)) != TREE_NONE;
 }
 
 int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret, struct need *need)
@@ -1079,8 +1088,7 @@ int space_xattr(struct fs *fs, fuse_ino_t id, const char *name, struct buf *ret,
 		if (!strcmp(xattr.name, name))
 			return buf_append(ret, xattr.value, xattr.value_len);
 	if (!strcmp(name, overlay_opaque) &&
-		is_overlay_opaque(
-			fs, &target, tree_entry(&layer_object_layer(object)->tree, entry)->flags))
+		is_overlay_opaque(fs, &target, &layer_object_layer(object)->tree, entry))
 		return buf_append(ret, "y", 1);
 	return absent(object, name);
 }
@@ -1101,7 +1109,7 @@ int space_xattr_list(struct fs *fs, fuse_ino_t id, struct buf *ret, struct need 
 	tree = &layer_object_layer(object)->tree;
 	for (uint32_t k = 0; !rc && tree_xattr(tree, entry, k, &xattr); k++)
 		rc = buf_append(ret, xattr.name, strlen(xattr.name) + 1);
-	if (!rc && is_overlay_opaque(fs, &target, tree_entry(tree, entry)->flags))
+	if (!rc && is_overlay_opaque(fs, &target, tree, entry))
 		rc = buf_append(ret, overlay_opaque, sizeof overlay_opaque);
 	return rc;
 }
