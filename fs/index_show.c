@@ -71,9 +71,11 @@ static void show_span(const struct span *span, uint32_t n, FILE *out)
 		span->in_spool ? "spool" : "blob", span->stored_offset, span->stored_len,
 		start_name((enum span_start)span->start));
 	if (span->start == SPAN_DEFLATE)
-		(void)fprintf(out, " bits=%u", span->bits);
+		(void)fprintf(out, " bits=%u head=%u", span->bits, span->head);
 	if (span->window != UINT32_MAX)
 		(void)fprintf(out, " window=%" PRIu32, span->window);
+	if (span->start == SPAN_DEFLATE || span->start == SPAN_GZIP)
+		(void)fprintf(out, " crc=%08" PRIx32, span->crc);
 	(void)fputc('\n', out);
 }
 

@@ -1,50 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One SHA-256 over the plain stream gives its diff_id and proves each span, too.
+ * SHA-256 over a stream gives its digest, and proves any part of it besides.
  *
- *	stream   | span 0        | span 1        | ...
- *	state   s0              s1              s2            the diff_id
+ *	stream   | part          | part          | ...
+ *	state   s0              s1              s2            the digest
  *
- * s(n) is what SHA-256 holds where span n starts: its eight words after the last whole block
- * of 64 bytes, and the bytes behind that.  The bytes of span n are right when they lead from
- * s(n) to s(n + 1), the last span's when they lead to the diff_id.  Other bytes that did
- * would, in their place, give another stream with the same diff_id: a collision of SHA-256.
+ * A state is what SHA-256 holds at a place: its eight words after the last whole block of 64
+ * bytes, and the bytes behind that.  The bytes between two places are right when they lead from the
+ * one state to the other.  Other bytes that did would, in their place, give another stream with the
+ * same digest: a collision of SHA-256.
  *
  * libcrypto's EVP interface does not let the state be seen or set, so this is the older one.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "fetch/layer/internal.h"
 
+#include <assert.h>
 #include <openssl/sha.h>
 #include <string.h>
 
 struct chain {
 	SHA256_CTX sha256;
-	struct span_state *states;
+	uint64_t place;            /* bytes so far */
+	struct span_state *states; /* by their places */
 	uint32_t count, capacity;
 };
 
 _Static_assert(sizeof((struct span_state *)0)->words == sizeof((SHA256_CTX *)0)->h, "eight words");
 _Static_assert(sizeof((struct span_state *)0)->rest == SHA256_CBLOCK, "a block");
 
-static struct span_state state_of(const SHA256_CTX *sha256)
+static struct span_state state_of(const SHA256_CTX *sha256, uint64_t place)
 {
-	struct span_state state = { .rest = { 0 } };
+	struct span_state state = { .place = place };
 
 	memcpy(state.words, sha256->h, sizeof state.words);
 	memcpy(state.rest, sha256->data, sha256->num);
 	return state;
 }
 
-/* The state after so many bytes. */
-static void resume(SHA256_CTX *sha256, const struct span_state *state, uint64_t offset)
+static void resume(SHA256_CTX *sha256, const struct span_state *state)
 {
 	(void)SHA256_Init(sha256); /* of these calls none can fail */
 	memcpy(sha256->h, state->words, sizeof state->words);
-	sha256->num = offset % SHA256_CBLOCK;
+	sha256->num = state->place % SHA256_CBLOCK;
 	memcpy(sha256->data, state->rest, sha256->num);
-	sha256->Nl = (SHA_LONG)(offset << 3);
-	sha256->Nh = (SHA_LONG)(offset >> 29);
+	sha256->Nl = (SHA_LONG)(state->place << 3);
+	sha256->Nh = (SHA_LONG)(state->place >> 29);
 }
 
 struct chain *chain_new(void)
@@ -64,56 +65,62 @@ void chain_free(struct chain *chain)
 	free(chain);
 }
 
-int chain_begin_span(struct chain *chain)
-{
-	struct span_state *states =
-		table_grow(chain->states, sizeof *states, chain->count, &chain->capacity);
-
-	if (!states)
-		return -ENOMEM;
-	chain->states = states;
-	states[chain->count++] = state_of(&chain->sha256);
-	return 0;
-}
-
 void chain_update(struct chain *chain, const void *bytes, size_t len)
 {
 	(void)SHA256_Update(&chain->sha256, bytes, len);
+	chain->place += len;
 }
 
-const struct span_state *chain_states(const struct chain *chain)
+int chain_mark(struct chain *chain)
 {
+	struct span_state *states;
+
+	if (chain->count && chain->states[chain->count - 1].place == chain->place)
+		return 0;
+	states = table_grow(chain->states, sizeof *states, chain->count, &chain->capacity);
+	if (!states)
+		return -ENOMEM;
+	chain->states = states;
+	states[chain->count++] = state_of(&chain->sha256, chain->place);
+	return 0;
+}
+
+const struct span_state *chain_states(const struct chain *chain, uint32_t *ret_count)
+{
+	*ret_count = chain->count;
 	return chain->states;
 }
 
-static struct digest final(SHA256_CTX *sha256)
+uint32_t chain_find(const struct chain *chain, uint64_t place)
 {
-	struct digest digest = { .algorithm = DIGEST_SHA256 };
+	uint32_t low = 0, high = chain->count;
 
-	(void)SHA256_Final(digest.bytes, sha256);
-	return digest;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (chain->states[middle].place < place)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	assert(low < chain->count && chain->states[low].place == place);
+	return low;
 }
 
 struct digest chain_digest(const struct chain *chain)
 {
+	struct digest digest = { .algorithm = DIGEST_SHA256 };
 	SHA256_CTX sha256 = chain->sha256;
 
-	return final(&sha256);
+	(void)SHA256_Final(digest.bytes, &sha256);
+	return digest;
 }
 
-bool chain_proves(const struct layer *layer, uint32_t n, const void *plain)
+void span_state_advance(struct span_state *state, const void *bytes, size_t len)
 {
-	const struct span *span = &layer->spans[n];
-	struct digest digest;
-	struct span_state state;
 	SHA256_CTX sha256;
 
-	resume(&sha256, &layer->states[n], span->plain_offset);
-	(void)SHA256_Update(&sha256, plain, span->plain_len);
-	if (n + 1 == layer->span_count) {
-		digest = final(&sha256);
-		return digest_equal(&digest, &layer->diff_id);
-	}
-	state = state_of(&sha256);
-	return !memcmp(&state, &layer->states[n + 1], sizeof state);
+	resume(&sha256, state);
+	(void)SHA256_Update(&sha256, bytes, len);
+	*state = state_of(&sha256, state->place + len);
 }

@@ -39,23 +39,49 @@ static int at_block(struct gzip_codec *gzip, struct error *err)
 	struct inflate *inflate = gzip->gunzip.inflate;
 	uint64_t bit = gzip->gunzip.block_bit;
 	struct span start = {
-		.stored_offset = bit / 8,
+		.stored_offset = (bit + 7) / 8,
 		.start = SPAN_DEFLATE,
-		.bits = bit % 8,
+		.bits = -bit % 8,
+		.head = inflate->head,
 	};
 	size_t window_len;
 
 	if (!cutter->span.in_spool && cutter->span.plain_len == cutter->span_min)
 		return 0;
 	window_len = inflate->ops->window(inflate, gzip->window);
-	return cutter_boundary(cutter, &start, (bit + 7) / 8, gzip->window, window_len, err);
+	return cutter_boundary(cutter, &start, gzip->window, window_len, err);
 }
 
 static int at_member(struct gzip_codec *gzip, struct error *err)
 {
 	struct span start = { .stored_offset = gzip->gunzip.offset, .start = SPAN_GZIP };
 
-	return cutter_boundary(gzip->base.cutter, &start, gzip->gunzip.offset, NULL, 0, err);
+	return cutter_boundary(gzip->base.cutter, &start, NULL, 0, err);
+}
+
+static int at_event(struct gzip_codec *gzip, enum gunzip_event event, struct error *err)
+{
+	switch (event) {
+	case GUNZIP_MORE:
+		return 0;
+	case GUNZIP_BLOCK:
+		return at_block(gzip, err);
+	case GUNZIP_MEMBER:
+		return at_member(gzip, err);
+	case GUNZIP_END:
+		return cutter_finish(gzip->base.cutter, gzip->gunzip.offset, err);
+	}
+	return 0;
+}
+
+/* n bytes came out; they belong to the span at hand. */
+static int put(struct gzip_codec *gzip, size_t n, struct error *err)
+{
+	struct cutter *cutter = gzip->base.cutter;
+	struct span *span = &cutter->span;
+
+	span->crc = (uint32_t)crc32_combine(span->crc, gzip->gunzip.step_crc, (z_off_t)n);
+	return cutter_put(cutter, n, err);
 }
 
 static int gzip_feed(struct codec *codec, struct bytes in, struct error *err)
@@ -71,11 +97,9 @@ static int gzip_feed(struct codec *codec, struct bytes in, struct error *err)
 		event = gunzip_step(&gzip->gunzip, &in, out, room, stop_at_blocks, &n, err);
 		if (event < 0)
 			return event;
-		rc = cutter_put(codec->cutter, n, err);
-		if (!rc && event == GUNZIP_BLOCK)
-			rc = at_block(gzip, err);
-		if (!rc && event == GUNZIP_MEMBER)
-			rc = at_member(gzip, err);
+		rc = n ? put(gzip, n, err) : 0;
+		if (!rc)
+			rc = at_event(gzip, (enum gunzip_event)event, err);
 	} while (!rc && (in.left || n == room || event == GUNZIP_BLOCK));
 	return rc;
 }
@@ -86,7 +110,7 @@ static int gzip_finish(struct codec *codec, struct error *err)
 	int rc;
 
 	rc = gunzip_finish(&gzip->gunzip, err);
-	return rc ? rc : cutter_finish(codec->cutter, gzip->gunzip.member_end, err);
+	return rc ? rc : cutter_finish(codec->cutter, gzip->gunzip.offset, err);
 }
 
 static void gzip_free(struct codec *codec)
@@ -113,6 +137,7 @@ int codec_gzip_new(struct codec **ret, struct cutter *cutter, struct error *err)
 	if (rc)
 		return rc;
 	gzip->base = (struct codec){ &gzip_ops, cutter };
+	cutter->span.start = SPAN_GZIP;
 	*ret = &TAKE(gzip)->base;
 	return 0;
 }

@@ -18,7 +18,7 @@ static int plain_boundary(struct plain_codec *plain, struct error *err)
 {
 	struct span start = { .stored_offset = plain->offset, .start = SPAN_STORED };
 
-	return cutter_boundary(plain->base.cutter, &start, plain->offset, NULL, 0, err);
+	return cutter_boundary(plain->base.cutter, &start, NULL, 0, err);
 }
 
 static int plain_feed(struct codec *codec, struct bytes in, struct error *err)

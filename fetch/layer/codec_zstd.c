@@ -52,7 +52,7 @@ static int at_frame(struct zstd_codec *zstd, struct error *err)
 	struct span start = { .stored_offset = zstd->offset, .start = SPAN_ZSTD };
 
 	zstd->in_frame = false;
-	return cutter_boundary(zstd->base.cutter, &start, zstd->offset, NULL, 0, err);
+	return cutter_boundary(zstd->base.cutter, &start, NULL, 0, err);
 }
 
 static int zstd_feed(struct codec *codec, struct bytes piece, struct error *err)

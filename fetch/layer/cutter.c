@@ -155,13 +155,20 @@ static int spool_span(struct cutter *cutter, const uint8_t *plain, struct error 
 	if (rc)
 		return rc;
 	span->start = SPAN_ZSTD;
-	span->bits = 0;
+	span->bits = span->head = 0;
+	span->crc = 0;
 	span->window = UINT32_MAX;
 	span->in_spool = true;
 	span->stored_offset = cutter->spool_size;
 	span->stored_len = len;
 	cutter->spool_size += len;
 	return push_span(cutter, err);
+}
+
+/* A span in the blob may start or end here. */
+static int mark(struct cutter *cutter, uint64_t stored, struct error *err)
+{
+	return hashing_mark(cutter->hashing, stored) ? out_of_memory(cutter, err) : 0;
 }
 
 /* The buffer is full and no place to start was met. */
@@ -174,7 +181,7 @@ static int spool_buffer(struct cutter *cutter, struct error *err)
 	for (uint32_t done = 0; !rc && done < len; done += SPAN_SIZE_MIN) {
 		const uint8_t *plain = cutter->buffer + done;
 
-		number = hashing_post(cutter->hashing, HASH_SPAN, plain, SPAN_SIZE_MIN);
+		number = hashing_post(cutter->hashing, HASH_SPOOLED, plain, SPAN_SIZE_MIN);
 		cutter->span.plain_len = SPAN_SIZE_MIN;
 		rc = spool_span(cutter, plain, err);
 	}
@@ -189,7 +196,8 @@ static int cut(struct cutter *cutter, uint64_t stored_end, struct error *err)
 	int rc;
 
 	if (cutter->buffer)
-		number = hashing_post(cutter->hashing, HASH_SPAN, cutter->buffer, span->plain_len);
+		number = hashing_post(cutter->hashing, span->in_spool ? HASH_SPOOLED : HASH_PLAIN,
+			cutter->buffer, span->plain_len);
 	if (!span->in_spool)
 		span->stored_len = stored_end - span->stored_offset;
 	rc = span->in_spool ? spool_span(cutter, cutter->buffer, err) : push_span(cutter, err);
@@ -235,13 +243,12 @@ int cutter_put(struct cutter *cutter, size_t n, struct error *err)
 
 int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err)
 {
-	bool is_first = !cutter->span.plain_len;
 	int rc;
 
 	rc = account(cutter, len, err);
 	if (rc)
 		return broken(cutter, rc);
-	(void)hashing_post(cutter->hashing, is_first ? HASH_SPAN : HASH_SPAN_MORE, bytes, len);
+	(void)hashing_post(cutter->hashing, HASH_PLAIN, bytes, len);
 	return 0;
 }
 
@@ -271,24 +278,25 @@ static void adapt_span_min(struct cutter *cutter)
 	cutter->span_min = (uint32_t)SPAN_SIZE_MIN << doublings;
 }
 
-int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t stored_end,
-	const void *window, size_t window_len, struct error *err)
+int cutter_boundary(struct cutter *cutter, const struct span *start, const void *window,
+	size_t window_len, struct error *err)
 {
 	struct span *span = &cutter->span;
 	int rc;
 
-	if (span->plain_len && !span->in_spool && span->plain_len < cutter->span_min)
+	if (!span->in_spool && span->plain_len < cutter->span_min)
 		return 0;
 	if (window_len && cutter->window_count == WINDOWS_MAX)
 		return 0;
-	if (span->plain_len) {
-		rc = cut(cutter, stored_end, err);
-		if (rc)
-			return rc;
-	}
+	rc = mark(cutter, start->stored_offset, err);
+	if (!rc && span->plain_len)
+		rc = cut(cutter, start->stored_offset, err);
+	if (rc)
+		return rc;
 	span->stored_offset = start->stored_offset;
 	span->start = start->start;
 	span->bits = start->bits;
+	span->head = start->head;
 	span->in_spool = false;
 	span->window = UINT32_MAX;
 	if (!window_len)
@@ -300,5 +308,10 @@ int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t st
 
 int cutter_finish(struct cutter *cutter, uint64_t stored_end, struct error *err)
 {
-	return cutter->span.plain_len ? cut(cutter, stored_end, err) : 0;
+	int rc;
+
+	if (!cutter->span.plain_len)
+		return 0;
+	rc = mark(cutter, stored_end, err);
+	return rc ? rc : cut(cutter, stored_end, err);
 }

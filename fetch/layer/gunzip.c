@@ -58,7 +58,6 @@ int gunzip_init(struct gunzip *gunzip, uint64_t offset, bool is_checked, struct 
 		.state = GUNZIP_NEXT,
 		.is_checked = is_checked,
 		.offset = offset,
-		.member_end = offset,
 	};
 	return gunzip->inflate ? 0 : error_set(err, ENOMEM, "gzip: out of memory");
 }
@@ -76,22 +75,16 @@ static void take(struct gunzip *gunzip, struct bytes *in, size_t n)
 	gunzip->offset += n;
 }
 
-int gunzip_enter(struct gunzip *gunzip, struct bytes *in, unsigned bits, const void *window,
+int gunzip_enter(struct gunzip *gunzip, unsigned head, unsigned bits, const void *window,
 	size_t window_len, struct error *err)
 {
-	unsigned value = bits ? *in->next >> bits : 0;
 	int rc;
 
 	gunzip->state = GUNZIP_BODY;
-	rc = gunzip->inflate->ops->enter(
-		gunzip->inflate, value, bits ? 8 - bits : 0, window, window_len);
+	rc = gunzip->inflate->ops->enter(gunzip->inflate, head, bits, window, window_len);
 	if (rc == -ENOMEM)
 		return error_set(err, ENOMEM, "gzip: out of memory");
-	if (rc)
-		return malformed(gunzip, err, "no way to start at bit %u", bits);
-	if (bits)
-		take(gunzip, in, 1);
-	return 0;
+	return rc ? malformed(gunzip, err, "no way to start %u bits before", bits) : 0;
 }
 
 /* Goes to the next field that this member has; past the last one is its body. */
@@ -124,6 +117,17 @@ static bool gather(struct gunzip *gunzip, struct bytes *in, unsigned len)
 static uint32_t crc_of(const struct gunzip *gunzip, const void *bytes, size_t len)
 {
 	return gunzip->inflate->ops->crc32(gunzip->crc, bytes, len);
+}
+
+/* len plain bytes more.  They are read once, for the member's checksum and for whatever else they
+ * are a part of. */
+static void count(struct gunzip *gunzip, const void *bytes, size_t len)
+{
+	gunzip->plain_len += len;
+	if (!gunzip->is_checked || !len)
+		return;
+	gunzip->step_crc = gunzip->inflate->ops->crc32(0, bytes, len);
+	gunzip->crc = (uint32_t)crc32_combine(gunzip->crc, gunzip->step_crc, (z_off_t)len);
 }
 
 /* Takes n bytes of the header that do not matter but to its checksum. */
@@ -198,7 +202,6 @@ static int step_trailer(struct gunzip *gunzip, struct bytes *in, struct error *e
 		return malformed(gunzip, err, "the member's checksum is wrong");
 	if (gunzip->is_checked && le32(gunzip->field + 4) != (uint32_t)gunzip->plain_len)
 		return malformed(gunzip, err, "the member's size is wrong");
-	gunzip->member_end = gunzip->offset;
 	gunzip->state = GUNZIP_NEXT;
 	return 0;
 }
@@ -263,9 +266,7 @@ static int step_body(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size
 		return error_set(err, ENOMEM, "gzip: out of memory");
 	if (event < 0)
 		return malformed(gunzip, err, "%s", why);
-	gunzip->plain_len += *ret_len;
-	if (gunzip->is_checked)
-		gunzip->crc = crc_of(gunzip, out, *ret_len);
+	count(gunzip, out, *ret_len);
 	if (event == INFLATE_END)
 		end_body(gunzip);
 	if (event != INFLATE_BLOCK)
@@ -295,6 +296,7 @@ int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t ro
 				return GUNZIP_MEMBER;
 			}
 			gunzip->state = GUNZIP_PADDING;
+			return GUNZIP_END;
 		}
 		rc = step_frame(gunzip, in, err);
 		if (rc)

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The digests of a pass: of the stored bytes, and the chain of the plain ones.  These then go to
+ * The digests of a pass: of the stored bytes and of the plain ones.  These then go to
  * the sink, while the processor's cache has them.  Windows are compressed here, too.
+ *
+ * Both are chains of SHA-256 which keep their states at marks: the stored one where spans start and
+ * end, the plain one around those in the spool.  A blob whose digest is of another algorithm is
+ * digested by that besides.  A decoder knows of a place only when it has passed it; so stored bytes
+ * are posted a while after they were decoded, cut at the marks.
  *
  * At first a job is done at once.  After hashing_start() it waits in a short queue for a thread
  * that does nothing else, while the pass goes on decoding.  Job number n is done when
@@ -12,8 +17,10 @@
  */
 #include "fetch/layer/internal.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 
 enum {
 	JOBS_MAX = 32,
@@ -28,15 +35,18 @@ struct hash_job {
 };
 
 struct hashing {
-	struct hasher *stored;           /* the worker's, like chain, while there are jobs */
-	enum digest_algorithm algorithm; /* of the stored bytes */
-	bool stored_is_plain;            /* and digested as such */
-	struct chain *chain;
+	struct chain *stored, *plain; /* the worker's, while there are jobs; */
+	struct hasher *other;         /* NULL: the blob's digest is sha256 */
 	struct windows *windows;
+	bool stored_is_plain; /* and digested as such */
 	hashing_sink_fn *sink;
 	void *context;
 	int status; /* of the first job that failed; the worker's */
 	struct error why;
+
+	uint64_t stored_posted; /* the poster's: stored bytes so far, */
+	uint64_t *marks;        /* and places among those to come, in order */
+	uint32_t mark_count, mark_capacity;
 
 	bool has_thread;
 	pthread_t thread;
@@ -58,17 +68,17 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 
 	if (!hashing)
 		return error_set(err, ENOMEM, "index a layer: out of memory");
-	hashing->algorithm = algorithm;
 	hashing->sink = sink;
 	hashing->context = context;
 	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
 	(void)pthread_cond_init(&hashing->changed, NULL);
-	hashing->chain = chain_new();
+	hashing->stored = chain_new();
+	hashing->plain = chain_new();
 	hashing->windows = windows_new();
-	if (!hashing->chain || !hashing->windows)
+	if (!hashing->stored || !hashing->plain || !hashing->windows || hashing_mark(hashing, 0))
 		rc = error_set(err, ENOMEM, "index a layer: out of memory");
-	if (!rc)
-		rc = hasher_new(&hashing->stored, algorithm, err);
+	if (!rc && algorithm != DIGEST_SHA256)
+		rc = hasher_new(&hashing->other, algorithm, err);
 	if (rc) {
 		hashing_free(hashing);
 		return rc;
@@ -91,29 +101,53 @@ void hashing_free(struct hashing *hashing)
 	}
 	(void)pthread_cond_destroy(&hashing->changed);
 	(void)pthread_mutex_destroy(&hashing->lock);
-	hasher_free(hashing->stored);
-	chain_free(hashing->chain);
+	chain_free(hashing->stored);
+	chain_free(hashing->plain);
+	hasher_free(hashing->other);
 	windows_free(hashing->windows);
+	free(hashing->marks);
 	free(hashing);
+}
+
+static int mark(struct hashing *hashing, struct chain *chain)
+{
+	if (!chain_mark(chain))
+		return 0;
+	return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+}
+
+static int take_stored(struct hashing *hashing, const struct hash_job *job)
+{
+	chain_update(hashing->stored, job->bytes, job->len);
+	if (!hashing->other)
+		return 0;
+	return hasher_update(hashing->other, job->bytes, job->len, &hashing->why);
 }
 
 static int take_plain(struct hashing *hashing, const struct hash_job *job)
 {
-	chain_update(hashing->chain, job->bytes, job->len);
+	if (!hashing->stored_is_plain)
+		chain_update(hashing->plain, job->bytes, job->len);
 	return hashing->sink(hashing->context, job->bytes, job->len, &hashing->why);
 }
 
 static int run(struct hashing *hashing, const struct hash_job *job)
 {
+	int rc;
+
 	switch (job->what) {
 	case HASH_STORED:
-		return hasher_update(hashing->stored, job->bytes, job->len, &hashing->why);
-	case HASH_SPAN:
-		if (chain_begin_span(hashing->chain))
-			return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+		return take_stored(hashing, job);
+	case HASH_STORED_MARK:
+		rc = take_stored(hashing, job);
+		return rc ? rc : mark(hashing, hashing->stored);
+	case HASH_PLAIN:
 		return take_plain(hashing, job);
-	case HASH_SPAN_MORE:
-		return take_plain(hashing, job);
+	case HASH_SPOOLED:
+		rc = mark(hashing, hashing->plain);
+		if (!rc)
+			rc = take_plain(hashing, job);
+		return rc ? rc : mark(hashing, hashing->plain);
 	case HASH_WINDOW:
 		return windows_add(hashing->windows, job->bytes, job->len, &hashing->why);
 	}
@@ -126,9 +160,9 @@ static void run_unless_failed(struct hashing *hashing, const struct hash_job *jo
 		hashing->status = run(hashing, job);
 }
 
-bool hashing_stored_is_plain(struct hashing *hashing)
+void hashing_stored_is_plain(struct hashing *hashing)
 {
-	return hashing->stored_is_plain = hashing->algorithm == DIGEST_SHA256;
+	hashing->stored_is_plain = true;
 }
 
 static void *work(void *context)
@@ -206,6 +240,39 @@ uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *
 	return hashing->posted;
 }
 
+int hashing_mark(struct hashing *hashing, uint64_t place)
+{
+	uint64_t *marks = table_grow(
+		hashing->marks, sizeof *marks, hashing->mark_count, &hashing->mark_capacity);
+
+	if (!marks)
+		return -ENOMEM;
+	hashing->marks = marks;
+	assert(place >= hashing->stored_posted);
+	assert(!hashing->mark_count || place >= marks[hashing->mark_count - 1]);
+	marks[hashing->mark_count++] = place;
+	return 0;
+}
+
+uint64_t hashing_post_stored(struct hashing *hashing, const uint8_t *bytes, size_t len)
+{
+	uint64_t end = hashing->stored_posted + len;
+	uint32_t i;
+
+	for (i = 0; i < hashing->mark_count && hashing->marks[i] <= end; i++) {
+		size_t n = (size_t)(hashing->marks[i] - hashing->stored_posted);
+
+		(void)hashing_post(hashing, HASH_STORED_MARK, bytes, n);
+		bytes += n;
+		hashing->stored_posted += n;
+	}
+	hashing->mark_count -= i;
+	memmove(hashing->marks, hashing->marks + i, hashing->mark_count * sizeof *hashing->marks);
+	(void)hashing_post(hashing, HASH_STORED, bytes, (size_t)(end - hashing->stored_posted));
+	hashing->stored_posted = end;
+	return hashing->posted;
+}
+
 uint64_t hashing_posted(const struct hashing *hashing)
 {
 	return hashing->posted;
@@ -234,9 +301,10 @@ int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct di
 	hashing_drain(hashing);
 	if (hashing->status)
 		return error_set(err, -hashing->status, "%s", hashing->why.text);
-	plain = stored = chain_digest(hashing->chain);
-	if (!hashing->stored_is_plain)
-		rc = hasher_final(hashing->stored, &stored, err);
+	stored = chain_digest(hashing->stored);
+	plain = hashing->stored_is_plain ? stored : chain_digest(hashing->plain);
+	if (hashing->other)
+		rc = hasher_final(hashing->other, &stored, err);
 	if (rc)
 		return rc;
 	*ret_stored = stored;
@@ -244,8 +312,18 @@ int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct di
 	return 0;
 }
 
-void hashing_describe(const struct hashing *hashing, struct index_parts *parts)
+void hashing_describe(const struct hashing *hashing, struct span *spans, uint32_t span_count,
+	struct index_parts *parts)
 {
-	parts->states = chain_states(hashing->chain);
+	parts->stored_states = chain_states(hashing->stored, &parts->stored_state_count);
+	parts->plain_states = chain_states(hashing->plain, &parts->plain_state_count);
+	for (uint32_t i = 0; i < span_count; i++) {
+		struct span *span = &spans[i];
+
+		span->state = span->in_spool
+				      ? parts->stored_state_count +
+						chain_find(hashing->plain, span->plain_offset)
+				      : chain_find(hashing->stored, span->stored_offset);
+	}
 	windows_describe(hashing->windows, parts);
 }

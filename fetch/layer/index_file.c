@@ -38,12 +38,14 @@ struct index_header {
 	uint32_t dropped;
 	uint32_t digest_algorithm, diff_id_algorithm;
 	uint32_t windows_crc; /* CRC-32 of the window bytes, as in RFC 1952 */
+	uint32_t state_count, pad;
 	uint8_t digest[DIGEST_BYTES_MAX], diff_id[DIGEST_BYTES_MAX];
 	char message[sizeof((struct layer *)0)->message];
 };
 
 _Static_assert(sizeof(struct index_header) % 8 == 0, "the tree image is aligned to 8");
-_Static_assert(sizeof(struct span) == 40, "no holes: spans are written as they are");
+_Static_assert(sizeof(struct span) == 48, "no holes: spans are written as they are");
+_Static_assert(sizeof(struct span_state) == 104, "nor in states");
 
 /* Where the parts begin, from the start of the file. */
 struct index_places {
@@ -60,7 +62,7 @@ static struct index_places places_of(const struct index_header *header)
 	places.spans = places.tree + (header->tree_len + 7) / 8 * 8;
 	places.states = places.spans + (uint64_t)header->span_count * sizeof(struct span);
 	places.window_table =
-		places.states + (uint64_t)header->span_count * sizeof(struct span_state);
+		places.states + (uint64_t)header->state_count * sizeof(struct span_state);
 	places.windows =
 		places.window_table + (uint64_t)header->window_count * sizeof(struct window);
 	places.end = places.windows + header->windows_len;
@@ -103,6 +105,7 @@ static struct index_header header_of(const struct index_parts *parts)
 		.windows_crc = (uint32_t)crc32_z(0, parts->windows, parts->windows_len),
 		.span_count = parts->span_count,
 		.window_count = parts->window_count,
+		.state_count = parts->stored_state_count + parts->plain_state_count,
 		.coding = layer->coding,
 		.status = layer->status,
 		.dropped = layer->dropped,
@@ -124,6 +127,7 @@ int index_write(int fd, const struct index_parts *parts, struct error *err)
 	static const uint8_t zeroes[8];
 	struct index_header header = header_of(parts);
 	struct index_places places = places_of(&header);
+	uint64_t stored_states_len = parts->stored_state_count * sizeof *parts->stored_states;
 	const struct {
 		const void *bytes;
 		uint64_t len, offset;
@@ -133,7 +137,9 @@ int index_write(int fd, const struct index_parts *parts, struct error *err)
 		{ zeroes, places.spans - places.tree - parts->tree_len,
 			places.tree + parts->tree_len },
 		{ parts->spans, places.states - places.spans, places.spans },
-		{ parts->states, places.window_table - places.states, places.states },
+		{ parts->stored_states, stored_states_len, places.states },
+		{ parts->plain_states, places.window_table - places.states - stored_states_len,
+			places.states + stored_states_len },
 		{ parts->window_table, places.windows - places.window_table, places.window_table },
 	};
 	CLEANUP(hasherp) struct hasher *hasher = NULL;
@@ -242,6 +248,20 @@ static int check_header(const struct index_header *header, struct error *err)
 	return 0;
 }
 
+/* Its states are those of the places where it starts and ends. */
+static bool states_are_valid(
+	const struct layer *layer, const struct index_header *header, const struct span *span)
+{
+	uint64_t offset = span->in_spool ? span->plain_offset : span->stored_offset;
+	uint64_t len = span->in_spool ? span->plain_len : span->stored_len;
+	const struct span_state *state = layer->states;
+
+	if (span->state >= header->state_count || header->state_count - span->state < 2)
+		return false;
+	state += span->state;
+	return state[0].place == offset && state[1].place == offset + len;
+}
+
 static bool span_is_valid(const struct index_header *header, const struct span *span)
 {
 	uint64_t size = span->in_spool ? header->spool_size : header->stored_size;
@@ -250,7 +270,9 @@ static bool span_is_valid(const struct index_header *header, const struct span *
 		return false;
 	if (span->stored_offset > size || span->stored_len > size - span->stored_offset)
 		return false;
-	if (span->in_spool > 1 || span->bits > 7 || (span->in_spool && span->start != SPAN_ZSTD))
+	if (span->in_spool > 1 || (span->in_spool && span->start != SPAN_ZSTD))
+		return false;
+	if (span->bits > 7 || span->head >> span->bits)
 		return false;
 	if (span->window != UINT32_MAX &&
 		(span->window >= header->window_count || span->start != SPAN_DEFLATE))
@@ -274,7 +296,8 @@ static int check_spans(struct layer *layer, const struct index_header *header, s
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
 
-		if (span->plain_offset != covered || !span_is_valid(header, span))
+		if (span->plain_offset != covered || !span_is_valid(header, span) ||
+			!states_are_valid(layer, header, span))
 			return damaged(err, "bad span");
 		covered += span->plain_len;
 		layer->needs_spool |= span->in_spool;

@@ -5,6 +5,10 @@
  * come back from hashing, into sink() here.  From HASH_APART on digests and sink are another
  * thread's work; pieces and the cutter's buffers are used again when it is through with them.
  *
+ * A piece is hashed one step after it was decoded.  An engine tells of a place up to some 350 bytes
+ * behind it, where the next block's header did not end; that can be in the piece before, but
+ * no farther back: all pieces but the last one are full.
+ *
  *	undecided --first step--> decoding --bad data--> hashing only
  *
  * A tar that proves malformed only ends the parsing: digest of the plain stream and spans
@@ -27,6 +31,7 @@ enum {
 
 struct piece {
 	uint8_t *bytes; /* STORED_PIECE; NULL until there is a need */
+	size_t len;
 	uint64_t until; /* hashing's number: then it may be filled again */
 };
 
@@ -36,10 +41,9 @@ struct indexer {
 	uint64_t fed; /* stored bytes so far */
 
 	struct piece pieces[PIECES];
-	unsigned current; /* the piece that is filled, */
-	size_t piece_len; /* so far */
-	bool is_decided;  /* the coding is known */
-	bool hashes_once; /* the plain bytes are the stored ones */
+	unsigned current;   /* the piece that is filled */
+	struct piece *held; /* decoded, and not hashed yet; may be NULL */
+	bool is_decided;    /* the coding is known */
 	enum media_coding coding;
 	struct codec *codec; /* NULL while undecided, and when there is nothing to decode */
 	struct cutter cutter;
@@ -184,7 +188,7 @@ static int decide(struct indexer *indexer, struct bytes in, struct error *err)
 	indexer->is_decided = true;
 	indexer->coding = coding;
 	if (coding == CODING_PLAIN)
-		indexer->hashes_once = hashing_stored_is_plain(indexer->hashing);
+		hashing_stored_is_plain(indexer->hashing);
 	if (codings[coding].open)
 		return codings[coding].open(&indexer->codec, &indexer->cutter, err);
 	fail_decode(indexer, codings[coding].status, codings[coding].message);
@@ -202,11 +206,21 @@ static int decode(struct indexer *indexer, struct bytes in, struct error *err)
 	return judge(indexer, rc, &why, err);
 }
 
+/* The plain codec may have posted some of the piece before; the last job is what counts. */
+static void hash_held(struct indexer *indexer)
+{
+	struct piece *held = indexer->held;
+
+	if (held)
+		held->until = hashing_post_stored(indexer->hashing, held->bytes, held->len);
+	indexer->held = NULL;
+}
+
 /* One step of the pass: with all that was collected. */
 static int step(struct indexer *indexer, struct error *err)
 {
 	struct piece *piece = &indexer->pieces[indexer->current];
-	struct bytes in = { piece->bytes, indexer->piece_len };
+	struct bytes in = { piece->bytes, piece->len };
 	int rc = 0;
 
 	if (indexer->fed > HASH_APART)
@@ -215,13 +229,10 @@ static int step(struct indexer *indexer, struct error *err)
 		rc = decide(indexer, in, err);
 	if (!rc)
 		rc = decode(indexer, in, err);
-	indexer->piece_len = 0;
-	if (!indexer->hashes_once)
-		(void)hashing_post(indexer->hashing, HASH_STORED, in.next, in.left);
-	/* The last job with these bytes: the plain codec has posted some. */
-	piece->until = hashing_posted(indexer->hashing);
-	if (piece->until)
-		indexer->current = (indexer->current + 1) % PIECES;
+	hash_held(indexer);
+	indexer->held = piece;
+	indexer->current = (indexer->current + 1) % PIECES;
+	indexer->pieces[indexer->current].len = 0;
 	return rc;
 }
 
@@ -237,8 +248,8 @@ uint8_t *indexer_room(struct indexer *indexer, size_t *ret_len, struct error *er
 	}
 	hashing_wait(indexer->hashing, piece->until);
 	piece->until = 0;
-	*ret_len = STORED_PIECE - indexer->piece_len;
-	return piece->bytes + indexer->piece_len;
+	*ret_len = STORED_PIECE - piece->len;
+	return piece->bytes + piece->len;
 }
 
 int indexer_put(struct indexer *indexer, size_t n, struct error *err)
@@ -247,8 +258,8 @@ int indexer_put(struct indexer *indexer, size_t n, struct error *err)
 		return error_set(err, EBADMSG, "more than the %" PRIu64 " bytes it should have",
 			indexer->size);
 	indexer->fed += n;
-	indexer->piece_len += n;
-	return indexer->piece_len == STORED_PIECE ? step(indexer, err) : 0;
+	indexer->pieces[indexer->current].len += n;
+	return indexer->pieces[indexer->current].len == STORED_PIECE ? step(indexer, err) : 0;
 }
 
 static int verify(struct indexer *indexer, struct error *err)
@@ -322,7 +333,7 @@ static void describe(const struct indexer *indexer, struct layer *layer)
 
 int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 {
-	const struct cutter *cutter = &indexer->cutter;
+	struct cutter *cutter = &indexer->cutter;
 	CLEANUP(freep) void *tree = NULL;
 	struct layer layer;
 	struct index_parts parts = { .layer = &layer };
@@ -331,6 +342,7 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 	rc = step(indexer, err);
 	if (!rc)
 		rc = finish_decode(indexer, err);
+	hash_held(indexer);
 	if (!rc)
 		rc = verify(indexer, err);
 	if (!rc)
@@ -343,7 +355,7 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 		parts.spans = cutter->spans;
 		parts.span_count = cutter->span_count;
 		parts.spool_size = cutter->spool_size;
-		hashing_describe(indexer->hashing, &parts);
+		hashing_describe(indexer->hashing, cutter->spans, cutter->span_count, &parts);
 	}
 	return index_write(index_fd, &parts, err);
 }

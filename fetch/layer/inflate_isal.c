@@ -138,6 +138,7 @@ static bool is_between_blocks(struct isal_inflate *isal)
 		return false;
 	isal->place = place;
 	isal->base.unused_bits = unused;
+	isal->base.head = (uint8_t)(z->read_in & ((1U << z->read_in_length % 8) - 1));
 	return true;
 }
 

@@ -6,7 +6,8 @@
 
 struct zlib_inflate {
 	struct inflate base;
-	z_stream z; /* raw inflate */
+	z_stream z;   /* raw inflate */
+	uint8_t last; /* byte taken */
 };
 
 static struct zlib_inflate *zlib_inflate(struct inflate *base)
@@ -54,7 +55,8 @@ static int zlib_enter(
 static int zlib_step(struct inflate *base, struct bytes *in, uint8_t *out, size_t room,
 	bool stop_at_blocks, size_t *ret_len, const char **ret_why)
 {
-	z_stream *z = &zlib_inflate(base)->z;
+	struct zlib_inflate *zlib = zlib_inflate(base);
+	z_stream *z = &zlib->z;
 	size_t given = in->left < STORED_PIECE ? in->left : STORED_PIECE;
 	int rc;
 
@@ -66,7 +68,10 @@ static int zlib_step(struct inflate *base, struct bytes *in, uint8_t *out, size_
 	in->next += given - z->avail_in;
 	in->left -= given - z->avail_in;
 	*ret_len = room - z->avail_out;
+	if (given > z->avail_in)
+		zlib->last = in->next[-1];
 	base->unused_bits = (unsigned)z->data_type & 7;
+	base->head = (uint8_t)(zlib->last >> (8 - base->unused_bits));
 	if (rc == Z_STREAM_END)
 		return INFLATE_END;
 	if (rc == Z_MEM_ERROR)

@@ -30,7 +30,7 @@ struct cancel;
 enum {
 	STORED_PIECE = 64 << 10,   /* stored bytes per step of the pass: what is hashed is
 				    * decoded while the processor's cache still has it */
-	READ_PIECE = 256 << 10,    /* stored bytes per pread() of a span's decoder */
+	READ_PIECE = 2 << 20,      /* stored bytes per pread() of a span's decoder: most spans' */
 	ZSTD_FRAME_MAX = 4 << 20,  /* plain bytes: longer zstd frames go to the spool */
 	ZSTD_WINDOW_LOG_MAX = 27,  /* 128 MiB, as zstd(1) has it */
 	XZ_MEMORY_MAX = 128 << 20, /* bytes of liblzma, nearly all for the dictionary */
@@ -57,8 +57,10 @@ enum inflate_event {
 
 struct inflate {
 	const struct inflate_ops *ops;
-	/* At INFLATE_BLOCK: the last so many bits taken are the next block's. */
+	/* At INFLATE_BLOCK: the last so many bits taken are the next block's; head are those before
+	 * the next whole byte. */
 	unsigned unused_bits;
+	uint8_t head;
 	/* At INFLATE_END: the last so many bytes taken are not the stream's, these. */
 	unsigned excess_len;
 	uint8_t excess[8];
@@ -100,6 +102,7 @@ enum gunzip_event {
 	GUNZIP_MORE,   /* in is used up, or out is full */
 	GUNZIP_BLOCK,  /* between two deflate blocks; only when asked to stop there */
 	GUNZIP_MEMBER, /* the next byte is the first of a member */
+	GUNZIP_END,    /* the next byte is the first behind the last member */
 };
 
 enum gunzip_state {
@@ -123,19 +126,19 @@ struct gunzip {
 	uint8_t field[10]; /* a header field or the trailer, field_len bytes are here */
 	unsigned field_len;
 	unsigned extra_left;
-	uint32_t crc;        /* of the header so far, then of the plain bytes */
-	uint64_t plain_len;  /* of the member so far */
-	uint64_t offset;     /* stored bytes taken so far */
-	uint64_t block_bit;  /* at GUNZIP_BLOCK: where the next block starts, in bits */
-	uint64_t member_end; /* where the last complete member ended */
+	uint32_t crc;       /* of the header so far, then of the plain bytes */
+	uint32_t step_crc;  /* of what came out of the last step, where is_checked */
+	uint64_t plain_len; /* of the member so far */
+	uint64_t offset;    /* stored bytes taken so far */
+	uint64_t block_bit; /* at GUNZIP_BLOCK: where the next block starts, in bits */
 };
 
 /* offset is where in the blob the first byte comes from. */
 int gunzip_init(struct gunzip *gunzip, uint64_t offset, bool is_checked, struct error *err);
 void gunzip_release(struct gunzip *gunzip);
-/* Starts inside a member: at a bit of the first byte, with a window.  Call before the first
- * step; takes that byte. */
-int gunzip_enter(struct gunzip *gunzip, struct bytes *in, unsigned bits, const void *window,
+/* Starts inside a member, with a window, and so many bits of head before the first byte.  Call
+ * before the first step. */
+int gunzip_enter(struct gunzip *gunzip, unsigned head, unsigned bits, const void *window,
 	size_t window_len, struct error *err);
 /* Goes on to the next event; an enum gunzip_event, or -EIO.  *ret_len bytes came out. */
 int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t room,
@@ -143,18 +146,21 @@ int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t ro
 /* The input is at its end: -EIO unless a member is, too. */
 int gunzip_finish(const struct gunzip *gunzip, struct error *err);
 
-/* --- chain.c: the SHA-256 over the plain stream --- */
+/* --- chain.c: SHA-256 over a stream, and the states it went through --- */
 
 struct chain;
 struct chain *chain_new(void); /* NULL: out of memory */
 void chain_free(struct chain *chain);
-/* A span starts with the next byte.  -ENOMEM. */
-int chain_begin_span(struct chain *chain);
 void chain_update(struct chain *chain, const void *bytes, size_t len);
-const struct span_state *chain_states(const struct chain *chain); /* one for each span begun */
-struct digest chain_digest(const struct chain *chain);            /* of all so far */
-/* Whether plain has the bytes of a span. */
-bool chain_proves(const struct layer *layer, uint32_t span, const void *plain);
+/* Keeps the state of here, if it is not kept yet.  -ENOMEM. */
+int chain_mark(struct chain *chain);
+struct digest chain_digest(const struct chain *chain); /* of all so far */
+/* Those that were kept, in order; borrowed. */
+const struct span_state *chain_states(const struct chain *chain, uint32_t *ret_count);
+/* The number of the one that was kept at this place. */
+uint32_t chain_find(const struct chain *chain, uint64_t place);
+/* What becomes of a state by the bytes that follow. */
+void span_state_advance(struct span_state *state, const void *bytes, size_t len);
 
 /* --- windows.c --- */
 
@@ -178,9 +184,10 @@ void windows_describe(const struct windows *windows, struct index_parts *parts);
 
 enum hash_what {
 	HASH_STORED,
-	HASH_SPAN,      /* plain bytes, with which a span starts */
-	HASH_SPAN_MORE, /* plain bytes that go on */
-	HASH_WINDOW,    /* a window, to be kept */
+	HASH_STORED_MARK, /* stored bytes, behind which is a mark */
+	HASH_PLAIN,
+	HASH_SPOOLED, /* plain bytes of a span in the spool: a mark before and one behind */
+	HASH_WINDOW,  /* a window, to be kept */
 };
 
 /* Gets all plain bytes, in order.  A failure is one of the pass. */
@@ -193,9 +200,13 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 void hashing_free(struct hashing *hashing);
 /* From here on another thread does it, if one can be had, and calls the sink. */
 void hashing_start(struct hashing *hashing);
-/* What is stored is the plain stream: true when one digest does for both, and nothing is to be
- * posted as HASH_STORED. */
-bool hashing_stored_is_plain(struct hashing *hashing);
+/* What is stored is the plain stream: one digest does for both. */
+void hashing_stored_is_plain(struct hashing *hashing);
+/* A span starts or ends at this place of the stored stream, as told in order: not before a place
+ * that was told, nor before what was posted. -ENOMEM. */
+int hashing_mark(struct hashing *hashing, uint64_t place);
+/* Posts stored bytes, and keeps the state at the marks among them and at their end. */
+uint64_t hashing_post_stored(struct hashing *hashing, const uint8_t *bytes, size_t len);
 /* Jobs are done in their order.  The bytes have to stay until hashing_wait() for what this
  * returns is over. */
 uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len);
@@ -206,8 +217,10 @@ void hashing_drain(struct hashing *hashing);
 /* All jobs are done; no more can follow.  A failure of one of them is told here. */
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err);
-/* After the finish: fills in states and windows; borrowed. */
-void hashing_describe(const struct hashing *hashing, struct index_parts *parts);
+/* After the finish: fills in states and windows; borrowed.  The spans learn which states are
+ * theirs. */
+void hashing_describe(const struct hashing *hashing, struct span *spans, uint32_t span_count,
+	struct index_parts *parts);
 
 /* --- cutter.c --- */
 
@@ -259,11 +272,11 @@ int cutter_put(struct cutter *cutter, size_t n, struct error *err);
  * the pass: of what is not taken here nothing would be digested. */
 int cutter_pass(struct cutter *cutter, const void *bytes, size_t len, struct error *err);
 
-/* A decoder could start here: start has stored_offset, start and bits.  All that came before
- * is in the stored bytes below stored_end.  The window (len 0: none) is stored when a
- * span does start here. */
-int cutter_boundary(struct cutter *cutter, const struct span *start, uint64_t stored_end,
-	const void *window, size_t window_len, struct error *err);
+/* A decoder could start here: start has stored_offset, start, bits and head.  All that came before
+ * is in the stored bytes below stored_offset, and in these bits.  The window (len 0: none) is
+ * stored when a span does start here. */
+int cutter_boundary(struct cutter *cutter, const struct span *start, const void *window,
+	size_t window_len, struct error *err);
 /* The last span is complete. */
 int cutter_finish(struct cutter *cutter, uint64_t stored_end, struct error *err);
 
@@ -297,8 +310,10 @@ struct index_parts {
 	const void *tree;
 	size_t tree_len;
 	const struct span *spans;
-	const struct span_state *states;
 	uint32_t span_count;
+	/* One table in the index, of the stored stream first. */
+	const struct span_state *stored_states, *plain_states;
+	uint32_t stored_state_count, plain_state_count;
 	const struct window *window_table;
 	uint32_t window_count;
 	const void *windows;

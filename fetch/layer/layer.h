@@ -8,9 +8,10 @@
  * but the windows (a damaged window shows as a wrong span): docs/index-format.md.
  *
  * A span says where its stored bytes lie, how its decoder starts, and which plain
- * bytes it yields; its state is what they are proved with.  Codecs differ in nothing
- * else.  Spans cover the plain stream without gaps, in order.  Nothing is served from a
- * span whose bytes are not proved.
+ * bytes it yields; two states of SHA-256 are what they are proved with: the stored bytes of one in
+ * the blob, the plain bytes of one in the spool.  Codecs differ in nothing else.  Spans cover the
+ * plain stream without gaps, in order, and no stored byte is in two of them.  Nothing is served
+ * from a span whose bytes are not proved.
  *
  * A blob that is no readable tar has an index too: the blob's digest was
  * right, and layer->status says why there is no tree.  Where only the tar is
@@ -35,7 +36,7 @@
 struct reader;
 
 enum {
-	LAYER_INDEX_VERSION = 3,
+	LAYER_INDEX_VERSION = 4,
 	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
 				   * last in the spool before one in the blob */
 	SPAN_SIZE_MAX = 16 << 20, /* plain bytes; where blocks are longer, the spool is used */
@@ -52,20 +53,25 @@ enum span_start {
 
 struct span {
 	uint64_t plain_offset;
-	uint64_t stored_offset; /* of the byte that holds the first bit */
+	uint64_t stored_offset; /* of the first byte that is the span's alone */
 	uint64_t stored_len;    /* bytes the decoder may need at most, from stored_offset */
 	uint32_t plain_len;
-	uint32_t window;  /* number of the window, or UINT32_MAX */
-	uint8_t start;    /* enum span_start */
-	uint8_t bits;     /* SPAN_DEFLATE: bits of the first byte to skip */
+	uint32_t window; /* number of the window, or UINT32_MAX */
+	uint32_t state;  /* number of the state where it starts; the next is where it ends */
+	uint32_t crc;    /* SPAN_DEFLATE, SPAN_GZIP: CRC-32 of the plain bytes, else 0 */
+	uint8_t start;   /* enum span_start */
+	uint8_t bits; /* SPAN_DEFLATE: so many (0 to 7) of the byte before are the span's, too, */
+	uint8_t head; /* and these they are, the first one lowest */
 	uint8_t in_spool; /* the stored bytes are in the spool, not in the blob */
-	uint8_t pad[5];
+	uint8_t pad[4];
 };
 
-/* Of the SHA-256 over the plain stream, where a span starts (chain.c). */
+/* What SHA-256 holds (chain.c) where a span starts or ends: of the stored stream, for one in the
+ * blob; of the plain stream, for one in the spool. */
 struct span_state {
+	uint64_t place; /* bytes of the stream so far */
 	uint32_t words[8];
-	uint8_t rest[64]; /* plain_offset % 64 bytes, then zeroes */
+	uint8_t rest[64]; /* place % 64 bytes, then zeroes */
 };
 
 struct layer {
@@ -79,7 +85,7 @@ struct layer {
 	uint32_t dropped;         /* entries left out of the tree */
 	struct tree tree;         /* status == 0 */
 	const struct span *spans;
-	const struct span_state *states; /* of each span */
+	const struct span_state *states;
 	uint32_t span_count;
 	void *mapping; /* owned */
 	size_t mapping_len;

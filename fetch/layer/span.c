@@ -18,9 +18,19 @@ struct stored {
 	int spool_fd;
 	uint64_t offset;
 	uint64_t left;
+	struct span_state state; /* of those taken from the blob */
+	const struct span_state *end;
 	uint8_t *piece;
 	struct bytes in;
 };
+
+static int check_state(
+	const struct span_state *state, const struct span_state *end, struct error *err)
+{
+	if (!memcmp(state, end, sizeof *state))
+		return 0;
+	return error_set(err, EBADMSG, "its digest is wrong");
+}
 
 /* A spool can be made anew: one that cannot be read is a damaged one. */
 static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
@@ -43,20 +53,31 @@ static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct e
 	return 0;
 }
 
-/* The next len bytes, exactly. */
+static int read_blob(
+	struct reader *blob, void *bytes, size_t len, uint64_t offset, struct error *err)
+{
+	ssize_t n = reader_read(blob, bytes, len, offset, err);
+
+	if (n < 0 || (size_t)n == len)
+		return n < 0 ? (int)n : 0;
+	return error_set(err, EBADMSG, "ends at %" PRIu64, blob->size);
+}
+
+/* The next len bytes, exactly.  The last ones of the blob are proved with all before them. */
 static int take(struct stored *stored, void *bytes, size_t len, struct error *err)
 {
 	uint64_t offset = stored->offset;
-	ssize_t n;
+	int rc;
 
 	stored->offset += len;
 	stored->left -= len;
 	if (!stored->blob)
 		return read_spool(stored->spool_fd, bytes, len, offset, err);
-	n = reader_read(stored->blob, bytes, len, offset, err);
-	if (n < 0 || (size_t)n == len)
-		return n < 0 ? (int)n : 0;
-	return error_set(err, EBADMSG, "ends at %" PRIu64, stored->blob->size);
+	rc = read_blob(stored->blob, bytes, len, offset, err);
+	if (rc)
+		return rc;
+	span_state_advance(&stored->state, bytes, len);
+	return stored->left ? 0 : check_state(&stored->state, stored->end, err);
 }
 
 /* Has stored->in hold something; -EBADMSG when all was taken. */
@@ -74,6 +95,18 @@ static int fill(struct stored *stored, struct error *err)
 		return rc;
 	stored->in = (struct bytes){ stored->piece, len };
 	return 0;
+}
+
+/* What the decoder left over: the span is proved by it, too. */
+static int finish(struct stored *stored, struct error *err)
+{
+	int rc = 0;
+
+	while (!rc && stored->left) {
+		stored->in.left = 0;
+		rc = fill(stored, err);
+	}
+	return rc;
 }
 
 /* Damaged data that was whole when the index was made: a wrong blob. */
@@ -106,7 +139,7 @@ static int decode_window(
 
 /* Puts the decoder where the span starts. */
 static int enter(struct gunzip *gunzip, const struct layer *layer, const struct span *span,
-	struct stored *stored, struct error *err)
+	struct error *err)
 {
 	uint8_t window[SPAN_WINDOW];
 	size_t window_len;
@@ -115,9 +148,18 @@ static int enter(struct gunzip *gunzip, const struct layer *layer, const struct 
 	if (span->start != SPAN_DEFLATE)
 		return 0;
 	rc = decode_window(layer, span->window, window, &window_len, err);
-	if (!rc)
-		rc = fill(stored, err);
-	return rc ? rc : gunzip_enter(gunzip, &stored->in, span->bits, window, window_len, err);
+	if (rc)
+		return rc;
+	rc = gunzip_enter(gunzip, span->head, span->bits, window, window_len, err);
+	return rc ? as_damage(rc) : 0;
+}
+
+/* Of right stored bytes a wrong window makes wrong plain ones. */
+static int check_crc(const struct span *span, const uint8_t *plain, struct error *err)
+{
+	if (inflate_engine()->crc32(0, plain, span->plain_len) == span->crc)
+		return 0;
+	return error_set(err, EBADMSG, "its checksum is wrong");
 }
 
 static int decode_deflate(const struct layer *layer, const struct span *span, struct stored *stored,
@@ -130,7 +172,7 @@ static int decode_deflate(const struct layer *layer, const struct span *span, st
 	rc = gunzip_init(&gunzip, span->stored_offset, false, err);
 	if (rc)
 		return rc;
-	rc = enter(&gunzip, layer, span, stored, err);
+	rc = enter(&gunzip, layer, span, err);
 	for (size_t done = 0; !rc && done < span->plain_len; done += n) {
 		/* With no input left, the engine may still hold output back. */
 		rc = gunzip_step(
@@ -141,7 +183,7 @@ static int decode_deflate(const struct layer *layer, const struct span *span, st
 			rc = done + n < span->plain_len ? fill(stored, err) : 0;
 	}
 	gunzip_release(&gunzip);
-	return rc;
+	return rc ? rc : check_crc(span, plain, err);
 }
 
 static int decode_zstd(
@@ -174,7 +216,7 @@ static int decode(const struct layer *layer, const struct span *span, struct sto
 
 	if (span->start == SPAN_STORED)
 		return take(stored, plain, span->plain_len, err);
-	piece = malloc(READ_PIECE);
+	piece = malloc(stored->left < READ_PIECE ? stored->left : READ_PIECE);
 	if (!piece)
 		return error_set(err, ENOMEM, "out of memory");
 	stored->piece = piece;
@@ -184,6 +226,19 @@ static int decode(const struct layer *layer, const struct span *span, struct sto
 	return decode_deflate(layer, span, stored, plain, err);
 }
 
+/* What is in the blob is proved by its stored bytes, before or while they are decoded; what is in
+ * the spool by what became of it. */
+static int decode_and_prove(const struct layer *layer, const struct span *span,
+	struct stored *stored, uint8_t *plain, struct error *err)
+{
+	int rc = decode(layer, span, stored, plain, err);
+
+	if (rc || !span->in_spool)
+		return rc ? rc : finish(stored, err);
+	span_state_advance(&stored->state, plain, span->plain_len);
+	return check_state(&stored->state, stored->end, err);
+}
+
 int layer_decode_span(const struct layer *layer, uint32_t n, struct reader *blob, int spool_fd,
 	void *plain, struct error *err)
 {
@@ -191,13 +246,13 @@ int layer_decode_span(const struct layer *layer, uint32_t n, struct reader *blob
 	struct stored stored = { .blob = span->in_spool ? NULL : blob,
 		.spool_fd = spool_fd,
 		.offset = span->stored_offset,
-		.left = span->stored_len };
+		.left = span->stored_len,
+		.state = layer->states[span->state],
+		.end = &layer->states[span->state + 1] };
 	int rc;
 
 	assert(n < layer->span_count);
-	rc = decode(layer, span, &stored, plain, err);
-	if (!rc && !chain_proves(layer, n, plain))
-		rc = error_set(err, EBADMSG, "its digest is wrong");
+	rc = decode_and_prove(layer, span, &stored, plain, err);
 	if (rc)
 		return error_prefix(err, rc, "%s, span %" PRIu32 " of %" PRIu32,
 			span->in_spool ? "spool" : "blob", n + 1, layer->span_count);

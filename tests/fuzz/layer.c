@@ -206,6 +206,8 @@ static void compare(const struct layer *layer, long len, struct reader *blob, in
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
 
+		must(!i || span->in_spool != span[-1].in_spool ||
+			span->stored_offset == span[-1].stored_offset + span[-1].stored_len);
 		must(layer_decode_span(layer, i, blob, spool_fd, decoded, &err) == 0);
 		must(memcmp(decoded, plain + span->plain_offset, span->plain_len) == 0);
 	}

@@ -53,6 +53,25 @@ assert "opaque" in shown["./small"]["flags"] and "whiteouts" in shown["./d"]["fl
 END
 }
 
+# compare_spans SHOWN PLAIN: stored bytes are of one span each, and checksums are zlib's.
+compare_spans() {
+	python3 - "$1" "$2" <<'END'
+import re, sys, zlib
+tar = open(sys.argv[2], "rb").read()
+before = None
+for line in open(sys.argv[1]):
+    if not line.startswith("# span "):
+        continue
+    place, count, where, stored, stored_count = re.search(r" plain=(\d+)\+(\d+) (blob|spool)=(\d+)\+(\d+) ", line).groups()
+    place, count, stored, stored_count = int(place), int(count), int(stored), int(stored_count)
+    assert (where, stored) == before or not before or before[0] != where, line
+    before = where, stored + stored_count
+    crc = re.search(r" crc=([0-9a-f]{8})$", line)
+    assert bool(crc) == bool(re.search(r" start=(gzip|deflate) ", line)), line
+    assert not crc or int(crc[1], 16) == zlib.crc32(tar[place:place + count]), line
+END
+}
+
 # header NAME: of what was shown last.
 header() { sed -n "s/^# $1 //p" "$work/shown"; }
 
@@ -72,6 +91,7 @@ for coding in "${!decoder[@]}"; do
 		awk '{ if ($1 != end) exit 1; end += $2 } END { print end }')" \
 		"$(header plain_size)" "what the spans of $coding cover"
 	compare_entries "$work/shown" "$work/plain" || fail "entries of $coding"
+	compare_spans "$work/shown" "$work/plain" || fail "spans of $coding"
 
 	test -n "$(names "$work/mnt/$coding/linux_amd64/rootfs")"
 	hex=$(sha256 "$blob")

@@ -312,6 +312,26 @@ static int decode_span(
 	return rc;
 }
 
+/* Stored bytes are of one span, and those of neighbours lie side by side. */
+static void check_stored(const struct layer *layer)
+{
+	for (uint32_t i = 0; i + 1 < layer->span_count; i++) {
+		const struct span *span = &layer->spans[i], *next = span + 1;
+
+		if (span->in_spool == next->in_spool)
+			assert_int_equal(
+				span->stored_offset + span->stored_len, next->stored_offset);
+	}
+}
+
+static void check_crc(const struct span *span, const uint8_t *plain)
+{
+	bool has_crc = span->start == SPAN_DEFLATE || span->start == SPAN_GZIP;
+
+	assert_int_equal(
+		span->crc, has_crc ? crc32_z(crc32(0, NULL, 0), plain, span->plain_len) : 0);
+}
+
 /* What every index has to satisfy, whatever the coding. */
 static void check_plain(
 	const struct layer *layer, const struct pass *pass, const struct blob *plain)
@@ -323,6 +343,7 @@ static void check_plain(
 	sha256(plain->data, plain->len, &diff_id);
 	assert_true(digest_equal(&layer->diff_id, &diff_id));
 	assert_int_equal(layer->plain_size, plain->len);
+	check_stored(layer);
 	for (uint32_t i = 0; i < layer->span_count; i++) {
 		const struct span *span = &layer->spans[i];
 		int rc = decode_span(layer, i, pass, &err);
@@ -334,6 +355,7 @@ static void check_plain(
 		if (i + 1 < layer->span_count && !span->in_spool)
 			assert_true(span->plain_len >= SPAN_SIZE_MIN);
 		assert_memory_equal(decoded, plain->data + covered, span->plain_len);
+		check_crc(span, plain->data + covered);
 		covered += span->plain_len;
 	}
 	assert_int_equal(covered, plain->len);
@@ -672,6 +694,15 @@ static void zst_empty_frames(struct blob *blob, struct blob *plain)
 	add_frame(blob, NULL, 0, true);
 }
 
+/* Hundreds of spans end in one piece of the pass. */
+static void zst_dense_frames(struct blob *blob, struct blob *plain)
+{
+	tar_header(plain, "zeroes", '0', 100 * MIB);
+	add_zeroes(plain, 100 * MIB + 1024);
+	frames(blob, plain, SPAN_SIZE_MIN, true);
+	assert_true(blob->len < 64 * KIB);
+}
+
 static void zst_long_frame(struct blob *blob, struct blob *plain)
 {
 	make_tar(plain, 50, 150001);
@@ -848,6 +879,8 @@ static const struct good_case {
 	{ "zstd: frames as long as the buffer", zst_limit_frames, CODING_ZSTD, BOTH, 0, SPAN_ZSTD },
 	{ "zstd: skippable frames", zst_skippable, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
 	{ "zstd: empty frames", zst_empty_frames, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
+	{ "zstd: frames that are nearly nothing", zst_dense_frames, CODING_ZSTD, BLOB, 0,
+		SPAN_ZSTD },
 	{ "zstd: one long frame", zst_long_frame, CODING_ZSTD, SPOOL, 0, SPAN_ZSTD },
 	{ "zstd: a long frame among short ones", zst_mixed, CODING_ZSTD, BOTH, 0, SPAN_ZSTD },
 	{ "zstd: a window of 128 MiB", zst_window_27, CODING_ZSTD, BLOB, 0, SPAN_ZSTD },
@@ -927,6 +960,94 @@ static void indexes(void **state)
 		assert_same_file(passes[0].index_fd, passes[i].index_fd);
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
 		pass_release(&passes[i]);
+}
+
+/* The first place after the begin at which a span starts, when the member's header has a name so
+ * long. */
+static uint64_t place_behind_name(const struct blob *plain, size_t name_len)
+{
+	CLEANUP(freep) char *name = calloc(1, name_len + 1);
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	gz_header header = { .os = 3, .name = (Bytef *)name };
+
+	assert_non_null(name);
+	memset(name, 'n', name_len);
+	add_member(&blob, plain->data, plain->len, 6, Z_DEFAULT_STRATEGY, &header);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	check_plain(layer, &pass, plain);
+	assert_true(layer->span_count > 1);
+	return layer->spans[1].stored_offset;
+}
+
+/* The bytes of the pass come in pieces: a place between blocks is told in the piece in which it
+ * lies, or in the next one.  Not every engine tells all of those that are at a piece's end. */
+static void finds_places_around_a_pieces_end(void **state)
+{
+	static const int distances[] = { -100, -8, -1, 0, 1, 2, 7, 8, 9, 40, 80, 100, 200, 340 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	uint64_t place;
+	size_t found = 0;
+
+	(void)state;
+	make_tar(&plain, 10, 250001);
+	place = place_behind_name(&plain, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(distances); i++) {
+		uint64_t behind = (place + (uint64_t)distances[i]) % STORED_PIECE;
+		uint64_t moved = place_behind_name(&plain, STORED_PIECE - behind);
+
+		found += (moved + (uint64_t)distances[i]) % STORED_PIECE == 0;
+	}
+	assert_in_range(found, ARRAY_SIZE(distances) / 2, ARRAY_SIZE(distances));
+}
+
+static void padding_belongs_to_no_span(void **state)
+{
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	const struct span *last;
+
+	(void)state;
+	gz_dynamic(&blob, &plain);
+	add_zeroes(&blob, 5 * STORED_PIECE);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	check_plain(layer, &pass, &plain);
+	last = &layer->spans[layer->span_count - 1];
+	assert_int_equal(last->stored_offset + last->stored_len, blob.len - 5 * STORED_PIECE);
+}
+
+/* The states are of SHA-256, whatever the blob's digest is of. */
+static void proves_spans_of_a_sha512_blob(void **state)
+{
+	static make_fn *const makes[] = { gz_dynamic, plain_tar, zst_mixed };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
+		CLEANUP(blob_release) struct blob blob = { 0 };
+		CLEANUP(blob_release) struct blob plain = { 0 };
+		CLEANUP(pass_release)
+		struct pass pass = { temporary(), -1, temporary(), { .algorithm = DIGEST_SHA512 } };
+		CLEANUP(indexerp) struct indexer *indexer = NULL;
+		CLEANUP(layerp) struct layer *layer = NULL;
+		struct error err;
+
+		makes[i](&blob, &plain);
+		assert_int_equal(write(pass.blob_fd, blob.data, blob.len), blob.len);
+		assert_int_equal(EVP_Digest(blob.data, blob.len, pass.digest.bytes, NULL,
+					 EVP_sha512(), NULL),
+			1);
+		assert_int_equal(
+			indexer_new(&indexer, &pass.digest, blob.len, open_spool, &pass, &err), 0);
+		assert_int_equal(feed(indexer, &blob, 0, &err), 0);
+		assert_int_equal(indexer_finish(indexer, pass.index_fd, &err), 0);
+		layer = open_layer(&pass);
+		check_plain(layer, &pass, &plain);
+	}
 }
 
 /* --- blobs that are bad --- */
@@ -1475,13 +1596,18 @@ static uint32_t decode_all(
 	return right;
 }
 
-static void flip(int fd, off_t offset)
+static void change(int fd, off_t offset, uint8_t bit)
 {
 	uint8_t byte;
 
 	assert_int_equal(pread(fd, &byte, 1, offset), 1);
-	byte ^= 0x10;
+	byte ^= bit;
 	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+}
+
+static void flip(int fd, off_t offset)
+{
+	change(fd, offset, 0x10);
 }
 
 static off_t size_of(int fd)
@@ -1674,6 +1800,159 @@ static void notices_a_damaged_blob(void **state)
 	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count);
 	assert_int_equal(ftruncate(fd, size / 2), 0);
 	assert_true(decode_all(layer, &pass, &plain) < layer->span_count);
+}
+
+/* The index's header begins with eight bytes and four numbers of four; then comes its checksum, and
+ * five lengths of eight bytes, the last one that of the windows at the end of the file. */
+enum { CHECKSUM_AT = 24, WINDOWS_LEN_AT = CHECKSUM_AT + 32 + 4 * 8 };
+
+/* Makes the checksum right for what was changed. */
+static void seal(int fd)
+{
+	static const uint8_t zeroes[32];
+	off_t size = size_of(fd);
+	uint64_t windows_len;
+	struct digest digest;
+	void *mapping;
+
+	assert_int_equal(pread(fd, &windows_len, 8, WINDOWS_LEN_AT), 8);
+	assert_int_equal(pwrite(fd, zeroes, 32, CHECKSUM_AT), 32);
+	mapping = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_ptr_not_equal(mapping, MAP_FAILED);
+	sha256(mapping, (size_t)size - windows_len, &digest);
+	munmap(mapping, (size_t)size);
+	assert_int_equal(pwrite(fd, digest.bytes, 32, CHECKSUM_AT), 32);
+}
+
+/* What of a span's, and how many bytes of it. */
+enum proof_part { PART_CRC, PART_HEAD, PART_FIRST_WORD, PART_REST, PART_NEXT_WORD, PART_WINDOW };
+
+static const struct proof_case {
+	const char *name;
+	enum proof_part part;
+	bool is_of_both; /* the span before is proved by it, too, or the one behind */
+} proof_cases[] = {
+	{ "gzip: another CRC-32 in the index", PART_CRC, false },
+	{ "gzip: other bits of the byte before", PART_HEAD, false },
+	{ "gzip: another state where it starts", PART_FIRST_WORD, true },
+	{ "gzip: other bytes of the last block there", PART_REST, true },
+	{ "gzip: another state where it ends", PART_NEXT_WORD, true },
+	{ "gzip: another window", PART_WINDOW, false },
+};
+
+/* Where in the index a byte of that is, of a span in the middle. */
+static off_t place_of(const struct layer *layer, uint32_t n, enum proof_part part)
+{
+	const struct span *span = &layer->spans[n];
+	const struct span_state *state = &layer->states[span->state];
+	const struct window *window;
+	const void *at = NULL;
+
+	switch (part) {
+	case PART_CRC:
+		at = &span->crc;
+		break;
+	case PART_HEAD:
+		at = &span->head;
+		break;
+	case PART_FIRST_WORD:
+		at = &state->words[0];
+		break;
+	case PART_REST:
+		at = &state->rest[0];
+		break;
+	case PART_NEXT_WORD:
+		at = &state[1].words[7];
+		break;
+	case PART_WINDOW:
+		assert_int_equal(index_window(layer, span->window, &window, &at, NULL), 0);
+		at = (const uint8_t *)at + window->len -
+		     20; /* in its literals, or what says of them */
+		break;
+	}
+	return (const char *)at - (const char *)layer->mapping;
+}
+
+/* One with bits before its first whole byte, and with bytes in its state's last block. */
+static uint32_t odd_span(const struct layer *layer)
+{
+	for (uint32_t i = 1; i + 1 < layer->span_count; i++)
+		if (layer->spans[i].bits && layer->spans[i].stored_offset % 64)
+			return i;
+	fail_msg("no such span");
+	return 0;
+}
+
+/* An index that is whole, but wrong: whoever wrote it has miscounted. */
+static void takes_no_span_for_proved(void **state)
+{
+	const struct proof_case *row = ((const struct trial *)*state)->row;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(layerp) struct layer *layer = NULL;
+	struct error err = { "" };
+	uint32_t n;
+	off_t at;
+
+	make_tar(&plain, 60, 150001);
+	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
+	index_blob(&pass, &blob, 0);
+	layer = open_layer(&pass);
+	n = odd_span(layer);
+	at = place_of(layer, n, row->part);
+	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count);
+	layer_free(TAKE(layer));
+
+	change(pass.index_fd, at, 1);
+	seal(pass.index_fd);
+	layer = open_layer(&pass);
+	assert_int_equal(decode_span(layer, n, &pass, &err), -EBADMSG);
+	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count - 1 - row->is_of_both);
+}
+
+/* Places, states and lengths that do not go together. */
+static void refuses_an_index_that_does_not_fit(void **state)
+{
+	static const struct {
+		size_t field;
+		uint8_t bit;
+	} changes[] = {
+		{ offsetof(struct span, plain_offset), 0x10 },
+		{ offsetof(struct span, stored_offset), 0x10 },
+		{ offsetof(struct span, stored_len), 0x10 },
+		{ offsetof(struct span, plain_len), 0x10 },
+		{ offsetof(struct span, state), 0x01 },
+		{ offsetof(struct span, state), 0x80 },
+		{ offsetof(struct span, bits), 0x10 },
+		{ offsetof(struct span, head), 0x80 },
+	};
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	struct error err = { "" };
+	off_t spans;
+
+	(void)state;
+	gz_dynamic(&blob, &plain);
+	index_blob(&pass, &blob, 0);
+	{
+		CLEANUP(layerp) struct layer *layer = open_layer(&pass);
+
+		spans = (const char *)layer->spans - (const char *)layer->mapping;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		off_t at = spans + (off_t)(sizeof(struct span) + changes[i].field);
+		struct layer *layer = NULL;
+
+		change(pass.index_fd, at, changes[i].bit);
+		seal(pass.index_fd);
+		assert_int_equal(layer_open(&layer, pass.index_fd, &pass.digest, &err), -EIO);
+		assert_non_null(strstr(err.text, "span"));
+		change(pass.index_fd, at, changes[i].bit);
+	}
+	seal(pass.index_fd);
+	layer_free(open_layer(&pass));
 }
 
 /* --- every engine against zlib's own gzip --- */
@@ -2113,6 +2392,9 @@ static void agrees_with_other_readers(void **state)
 }
 
 static const struct CMUnitTest single_tests[] = {
+	cmocka_unit_test(padding_belongs_to_no_span),
+	cmocka_unit_test(proves_spans_of_a_sha512_blob),
+	cmocka_unit_test(refuses_an_index_that_does_not_fit),
 	cmocka_unit_test(verifies_the_blob),
 	cmocka_unit_test(verifies_a_plain_blob),
 	cmocka_unit_test(ends_without_a_spool),
@@ -2136,8 +2418,9 @@ static const struct CMUnitTest single_tests[] = {
 enum { ENGINES_MAX = 2 };
 
 static struct trial
-	trials[ENGINES_MAX * (ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) +
-				     ARRAY_SIZE(damage_cases) + ARRAY_SIZE(small_cases))];
+	trials[ENGINES_MAX *
+		(ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) + ARRAY_SIZE(damage_cases) +
+			ARRAY_SIZE(small_cases) + ARRAY_SIZE(proof_cases) + 1)];
 static struct CMUnitTest tests[ARRAY_SIZE(trials) + ARRAY_SIZE(single_tests)];
 static size_t trial_count;
 
@@ -2170,6 +2453,9 @@ int main(void)
 		add_trials(damage_cases[i].name, notices_a_damaged_blob, &damage_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(small_cases); i++)
 		add_trials(small_cases[i].name, agrees_with_zlib, &small_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(proof_cases); i++)
+		add_trials(proof_cases[i].name, takes_no_span_for_proved, &proof_cases[i]);
+	add_trials("gzip: places around a piece's end", finds_places_around_a_pieces_end, NULL);
 	memcpy(tests + trial_count, single_tests, sizeof single_tests);
 	return _cmocka_run_group_tests(
 		"layer", tests, trial_count + ARRAY_SIZE(single_tests), NULL, NULL);
