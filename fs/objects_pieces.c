@@ -38,6 +38,8 @@ struct piece_object {
 	struct layer_object *layer;
 	uint32_t first, last; /* spans */
 	uint64_t blob_size, offset;
+	uint64_t before; /* bytes of the layer that came in pieces, or were on their way, when this
+			    one began */
 	size_t len;
 	struct reader *bytes;             /* when READY */
 	struct piece_object *prev, *next; /* oldest first */
@@ -78,8 +80,8 @@ static int piece_run(struct load *load)
 	struct layer_object *object = piece->layer;
 
 	return store_range(load->fs->store, object->repository, &object->descriptor,
-		piece->blob_size, piece->offset, piece->len, &piece->bytes, &load->progress,
-		&load->cancel, &load->err);
+		piece->blob_size, piece->before, piece->offset, piece->len, &piece->bytes,
+		&load->progress, &load->cancel, &load->err);
 }
 
 static void piece_free(struct objects *objects, struct piece_object *piece)
@@ -246,6 +248,20 @@ static uint32_t find_last(
 	return first;
 }
 
+/* Stored bytes that were fetched in pieces, or are being. */
+static uint64_t count_fetched(const struct layer_object *object)
+{
+	uint64_t fetched = object->files.fetched;
+	struct piece_object *piece;
+
+	DL_FOREACH(object->load.fs->objects->pieces, piece)
+	{
+		if (piece->layer == object && piece->load.state == LOAD_RUNNING)
+			fetched += piece->len;
+	}
+	return fetched;
+}
+
 static struct piece_object *piece_new(struct layer_object *object, uint32_t first, uint32_t last)
 {
 	struct fs *fs = object->load.fs;
@@ -276,6 +292,8 @@ static bool fetch(
 		piece = piece_new(object, number, find_last(object, number, end, max));
 	if (!piece)
 		return false;
+	if (piece->load.state != LOAD_RUNNING)
+		piece->before = count_fetched(object);
 	load_start(&piece->load, asker);
 	return is_coming(&piece->load);
 }

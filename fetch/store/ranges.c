@@ -77,8 +77,8 @@ static int fetch_range(const struct request *request, uint64_t offset, size_t le
 }
 
 int store_range(struct store *store, const char *repository, const struct descriptor *blob,
-	uint64_t size, uint64_t offset, size_t len, struct reader **ret, struct progress *progress,
-	struct cancel *cancel, struct error *err)
+	uint64_t size, uint64_t fetched, uint64_t offset, size_t len, struct reader **ret,
+	struct progress *progress, struct cancel *cancel, struct error *err)
 {
 	const struct request request = { store, STORE_FETCH, repository, blob, progress, cancel };
 	CLEANUP(files_close) struct files files = FILES_NONE;
@@ -89,7 +89,7 @@ int store_range(struct store *store, const char *repository, const struct descri
 		return 0;
 	}
 	if (rc == -ENOENT)
-		rc = check_limit(&request, size, err);
+		rc = check_limit(&request, fetched + len, err);
 	if (!rc)
 		rc = fetch_range(&request, offset, len, size, ret, err);
 	return listed(rc);

@@ -141,12 +141,12 @@ int store_layer_files(struct store *store, enum store_step step, const char *rep
 	struct reader **ret_blob, int *ret_spool_fd, struct progress *progress,
 	struct cancel *cancel, struct error *err);
 /* len bytes (not 0) at offset of a layer's blob, which has size bytes, by one request; they are
- * kept nowhere.  *ret has the size of the blob, and these bytes at least.  NOT verified:
- * layer_decode_span() does that.  -EOPNOTSUPP: no parts are to be had, the blob has to be fetched
- * whole. */
+ * kept nowhere.  fetched: bytes of it that came so before, which count against fetch_limit.  *ret
+ * has the size of the blob, and these bytes at least.  NOT verified: layer_decode_span() does that.
+ * -EOPNOTSUPP: no parts are to be had, the blob has to be fetched whole. */
 int store_range(struct store *store, const char *repository, const struct descriptor *blob,
-	uint64_t size, uint64_t offset, size_t len, struct reader **ret, struct progress *progress,
-	struct cancel *cancel, struct error *err);
+	uint64_t size, uint64_t fetched, uint64_t offset, size_t len, struct reader **ret,
+	struct progress *progress, struct cancel *cancel, struct error *err);
 /* What store_range() gave was not what it should be: the source may have other ways. */
 void store_distrust(struct store *store, const struct digest *digest);
 /* A span proved to be damaged: drops the cached blob, spool and index, so that the next call

@@ -1447,7 +1447,7 @@ static int get_spans(struct bench *bench, uint32_t *ret_count)
 
 		if (!span->in_spool && !blob) {
 			(*ret_count)++;
-			rc = store_range(bench->store, "repo", &listed, layer->stored_size,
+			rc = store_range(bench->store, "repo", &listed, layer->stored_size, 0,
 				span->stored_offset, span->stored_len, &part, NULL, NULL, &err);
 		}
 		if (!rc)
@@ -1485,8 +1485,8 @@ static void parts_come_from_the_cache_when_they_can(void **state)
 	uint64_t size = bench->fake.blob.size;
 
 	assert_int_equal(get_layer(bench), 0);
-	assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob, size, MIB, 10, &part,
-				 NULL, NULL, NULL),
+	assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob, size, 0, MIB, 10,
+				 &part, NULL, NULL, NULL),
 		0);
 	assert_blob(bench, part);
 	assert_int_equal(bench->fake.ranges, 0);
@@ -1509,7 +1509,7 @@ static void a_range_proves_access(void **state)
 
 		bench->fake.open_rc = i ? 0 : -EACCES;
 		assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob,
-					 bench->fake.blob.size, 0, 10, &part, NULL, NULL, NULL),
+					 bench->fake.blob.size, 0, 0, 10, &part, NULL, NULL, NULL),
 			bench->fake.open_rc);
 		reader_unref(part);
 		assert_int_equal(get_layer(bench), bench->fake.open_rc);
@@ -1543,7 +1543,7 @@ static const struct range_case {
 	const char *name;
 	int open_rc, rc;
 	bool is_offline, ignores_offset;
-	uint64_t limit;
+	uint64_t limit, fetched;
 	unsigned cuts;
 } range_cases[] = {
 	{ "a range that is not there", .open_rc = -ENOENT, .rc = -EIO },
@@ -1553,7 +1553,10 @@ static const struct range_case {
 	{ "a range where there are none", .ignores_offset = true, .rc = -EOPNOTSUPP },
 	{ "a range that is cut off", .cuts = 1, .rc = -EIO },
 	{ "a range while offline", .is_offline = true, .rc = -ENETUNREACH },
-	{ "a range of a blob over the limit", .limit = FILE_LEN, .rc = -EFBIG },
+	{ "a range of a blob over the limit", .limit = 5000 },
+	{ "a range over the limit", .limit = 4999, .rc = -EFBIG },
+	{ "a range up to the limit", .limit = 5100, .fetched = 100 },
+	{ "a range that is one too many", .limit = 5099, .fetched = 100, .rc = -EFBIG },
 };
 
 static void range_row(void **state)
@@ -1576,11 +1579,13 @@ static void range_row(void **state)
 	bench->fake.cuts = c->cuts;
 	bench->fake.cut_at = 2000;
 	assert_int_equal(store_range(bench->store, "repo", &bench->fake.blob, bench->fake.blob.size,
-				 1000, 5000, &part, NULL, NULL, &err),
+				 c->fetched, 1000, 5000, &part, NULL, NULL, &err),
 		c->rc);
-	assert_true(*err.text);
-	assert_null(part);
-	assert_int_equal(bench->fake.ranges, !c->is_offline && !c->limit);
+	if (c->rc)
+		assert_true(*err.text);
+	assert_int_equal(!part, c->rc != 0);
+	reader_unref(part);
+	assert_int_equal(bench->fake.ranges, !c->is_offline && c->rc != -EFBIG);
 	assert_int_equal(teardown(&made), 0);
 }
 
@@ -1591,7 +1596,7 @@ static void *ask_range(void *context)
 	struct reader *part = NULL;
 
 	asker->rc = store_range(bench->store, "repo", &bench->fake.blob, bench->fake.blob.size, 0,
-		10, &part, NULL, &asker->cancel, NULL);
+		0, 10, &part, NULL, &asker->cancel, NULL);
 	reader_unref(part);
 	return NULL;
 }
