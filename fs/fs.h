@@ -51,6 +51,9 @@ enum {
 	 * once would be a burden to a registry. */
 	REQUEST_THREADS = 16,
 };
+/* Requests that wait at once: half a kilobyte each.  Whoever comes then gets ENOMEM, as from a
+ * kernel with as many threads. */
+enum { PARKED_MAX = 64 << 10 };
 /* Large blobs: max_transfers.  Pieces of them, and small ones: as many, so that who wants a little
  * does not wait for who wants a lot. */
 static inline unsigned fs_transfers_max(const struct options *options)
@@ -125,6 +128,7 @@ struct fs {
 	struct job *ended;     /* under ended_lock: jobs whose run() returned */
 	struct load *running;  /* all running loads */
 	struct request *ready; /* requests to run again */
+	unsigned parked;       /* requests that wait, or are ready */
 	struct nodes *nodes;
 	struct objects *objects;
 	struct spaces *spaces;

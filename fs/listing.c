@@ -30,6 +30,7 @@ static char *keep_text(struct listing *listing, const char *text)
 			return NULL;
 		*block = (struct text_block){ .next = listing->text, .room = room };
 		listing->text = block;
+		listing->bytes += sizeof *block + room;
 	}
 	copy = block->text + block->used;
 	memcpy(copy, text, len);
@@ -50,6 +51,7 @@ int listing_add(struct listing *listing, const char *name, mode_t mode, uint64_t
 		if (!entries)
 			return -ENOMEM;
 		listing->entries = entries;
+		listing->bytes += (listing->count ? listing->count : 1) * sizeof *entries;
 	}
 	entries[listing->count++] = (struct listing_entry){ copy, mode & S_IFMT, ino, 0 };
 	return 0;

@@ -25,6 +25,7 @@ struct listing {
 	uint64_t last_place;     /* that was ever given in this directory */
 	uint64_t good_until_ms;  /* by now_ms(); then it is to be made anew.  UINT64_MAX: never */
 	struct text_block *text; /* owned */
+	size_t bytes;            /* of memory, about */
 };
 
 /* 0 or -ENOMEM. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "fetch/clock.h"
 #include "fs/assembly.h"
@@ -32,6 +33,8 @@ struct nodes {
 	struct node_slot *by_id;
 	struct node_slot *by_name;
 	struct node *root;
+	struct node *listed; /* those with a listing */
+	size_t listing_bytes;
 	uint64_t last; /* counter behind 1 << 62 */
 };
 
@@ -168,6 +171,15 @@ static void retire(struct fs *fs, struct node *node)
 	node->is_current = false;
 }
 
+static void forget_listing(struct nodes *nodes, struct node *node)
+{
+	if (!node->listing)
+		return;
+	DL_DELETE2(nodes->listed, node, list_prev, list_next);
+	nodes->listing_bytes -= node->listing->bytes;
+	listing_free(TAKE(node->listing));
+}
+
 /* Nodes that nobody holds go, and then their parents that only they held. */
 static void drop(struct fs *fs, struct node *node)
 {
@@ -176,6 +188,7 @@ static void drop(struct fs *fs, struct node *node)
 
 		retire(fs, node);
 		HASH_DELETE(by_id, fs->nodes->by_id, slot(node));
+		forget_listing(fs->nodes, node);
 		free_slot(slot(node));
 		parent->children--;
 		node = parent;
@@ -319,6 +332,16 @@ char *node_path(const struct node *node)
 
 CLEANUP_POINTER(listing_freep, struct listing, listing_free)
 
+static void keep_listing(struct nodes *nodes, struct node *node, struct listing *listing)
+{
+	forget_listing(nodes, node);
+	node->listing = listing;
+	DL_APPEND2(nodes->listed, node, list_prev, list_next);
+	nodes->listing_bytes += listing->bytes;
+	while (nodes->listing_bytes > LISTINGS_MAX && nodes->listed != node)
+		forget_listing(nodes, nodes->listed);
+}
+
 static int make_listing(struct fs *fs, struct node *node, struct need *need)
 {
 	CLEANUP(listing_freep) struct listing *fresh = calloc(1, sizeof *fresh);
@@ -331,8 +354,7 @@ static int make_listing(struct fs *fs, struct node *node, struct need *need)
 	if (rc)
 		return rc;
 	fresh->good_until_ms = need->good_until_ms;
-	listing_free(node->listing);
-	node->listing = TAKE(fresh);
+	keep_listing(fs->nodes, node, TAKE(fresh));
 	return 0;
 }
 
@@ -346,6 +368,8 @@ int node_list(struct fs *fs, struct node *node, bool from_beginning, const struc
 
 	if (rc)
 		return rc;
+	DL_DELETE2(fs->nodes->listed, node, list_prev, list_next);
+	DL_APPEND2(fs->nodes->listed, node, list_prev, list_next);
 	*ret = node->listing;
 	until = node->listing->good_until_ms ? node->listing->good_until_ms : 1;
 	if (!node->listed_until_ms || until < node->listed_until_ms)
@@ -357,10 +381,12 @@ void nodes_forget_lists(struct fs *fs)
 {
 	for (struct node_slot *each = fs->nodes->by_id; each; each = each->by_id.next) {
 		struct listing *listing = each->node.listing;
+		uint64_t until = listing ? listing->good_until_ms : each->node.listed_until_ms;
 
-		if (!listing || listing->good_until_ms == UINT64_MAX)
+		if (!until || until == UINT64_MAX)
 			continue;
-		listing->good_until_ms = 0;
+		if (listing)
+			listing->good_until_ms = 0;
 		each->node.listed_until_ms = 1;
 		/* The attributes alone; for that the kernel waits for no answer of ours.  A
 		 * failure: it holds none. */

@@ -62,7 +62,8 @@ struct node {
 	size_t content_len;
 	struct assembly *assembly; /* oci.tar, docker.tar: instead of content; owned */
 	struct timespec time;
-	struct listing *listing;  /* of a directory that was listed; owned */
+	struct listing *listing;            /* of a directory that was listed, or NULL; owned */
+	struct node *list_prev, *list_next; /* those with one, the one used last at the end */
 	uint64_t listed_until_ms; /* names that the kernel may have are good until then, by
 				   * now_ms(); 0: it has none */
 	uint32_t version;         /* of those names: see node_stat() */
@@ -101,7 +102,9 @@ int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_ent
  */
 double node_stat(struct fs *fs, struct node *node, struct stat *ret);
 /* The listing of a directory, for a reader at its beginning or in the middle of it, to whom it
- * will be sent.  Owned by the node. */
+ * will be sent.  Owned by the node, and kept for those who read on: of all directories those listed
+ * last.  One that went is made anew, from the same names unless others came or went since. */
+enum { LISTINGS_MAX = 64 << 20 }; /* bytes of listings kept, or one that is larger */
 int node_list(struct fs *fs, struct node *node, bool from_beginning, const struct listing **ret,
 	struct need *need);
 /* What lists told is to be asked for anew, and the kernel shall come and ask. */

@@ -502,6 +502,23 @@ static bool run_once(struct fs *fs, struct request *request, struct load **ret_l
 	return true;
 }
 
+/* One that can wait; NULL: out of memory, or out of what we give to those who wait. */
+static struct request *park(struct fs *fs, const struct request *request)
+{
+	struct request *parked = fs->parked < PARKED_MAX ? malloc(sizeof *parked) : NULL;
+
+	if (!parked)
+		return NULL;
+	*parked = *request;
+	parked->name = request->name ? strdup(request->name) : NULL;
+	if (request->name && !parked->name) {
+		free(parked);
+		return NULL;
+	}
+	fs->parked++;
+	return parked;
+}
+
 void request_run(struct fs *fs, struct request *request)
 {
 	struct request *parked;
@@ -510,13 +527,8 @@ void request_run(struct fs *fs, struct request *request)
 	fs->requests[request->op]++;
 	if (run_once(fs, request, &load))
 		return;
-	parked = malloc(sizeof *parked);
-	if (parked) {
-		*parked = *request;
-		parked->name = request->name ? strdup(request->name) : NULL;
-	}
-	if (!parked || (request->name && !parked->name)) {
-		free(parked);
+	parked = park(fs, request);
+	if (!parked) {
 		answer_release(&request->answer);
 		(void)fuse_reply_err(request->req, ENOMEM);
 		return;
@@ -540,6 +552,7 @@ void requests_run_ready(struct fs *fs)
 		}
 		free(request->name);
 		free(request);
+		fs->parked--;
 	}
 }
 
