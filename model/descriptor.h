@@ -30,6 +30,8 @@ int annotations_add(
 int annotations_copy(struct annotations *ret, const struct annotations *from, struct error *err);
 void annotations_release(struct annotations *annotations);
 
+enum { DESCRIPTOR_URLS_MAX = 256 }; /* more than any tool writes */
+
 #define DESCRIPTOR_SIZE_UNKNOWN UINT64_MAX /* a digest given without its descriptor */
 
 struct descriptor {

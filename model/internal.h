@@ -16,7 +16,6 @@ struct json_object;
 
 /* More than any tool writes; each bounds what one small member can make us allocate. */
 enum {
-	DESCRIPTOR_URLS_MAX = 256,
 	PLATFORM_FEATURES_MAX = 256,
 };
 

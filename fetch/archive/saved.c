@@ -27,7 +27,6 @@
 
 enum {
 	NAMES_MAX = 10000, /* names of one image */
-	URLS_MAX = 256,    /* of one foreign layer */
 };
 
 static void strings_freep(char ***strings)
@@ -85,7 +84,8 @@ static int parse_foreign(struct foreign_layer *layer, const char *diff_id,
 	if (!rc)
 		rc = json_get_string(object, "mediaType", &layer->descriptor.media_type, err);
 	if (!rc)
-		rc = json_get_strings(object, "urls", &layer->descriptor.urls, URLS_MAX, err);
+		rc = json_get_strings(
+			object, "urls", &layer->descriptor.urls, DESCRIPTOR_URLS_MAX, err);
 	if (!rc && layer->descriptor.size == DESCRIPTOR_SIZE_UNKNOWN)
 		rc = error_set(err, EIO, "no size");
 	return rc == -EINVAL ? -EIO : rc;

@@ -7,8 +7,7 @@
 #include "model/reference.h"
 
 enum {
-	REGISTRY_MANIFEST_MAX = 4 << 20, /* what registries themselves accept in a push */
-	REGISTRY_PAGE_NAMES = 1000,      /* asked for at once; the most that distribution allows */
+	REGISTRY_PAGE_NAMES = 1000, /* asked for at once; the most that distribution allows */
 };
 
 struct registry *registry_of(struct source *source);

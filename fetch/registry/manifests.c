@@ -173,7 +173,7 @@ static int resolve_by_get(struct registry *registry, const char *repository, con
 	struct buf body;
 	int rc;
 
-	buf_init(&body, REGISTRY_MANIFEST_MAX);
+	buf_init(&body, DOCUMENT_MAX);
 	prepare(&get, HTTP_GET, repository, tag);
 	rc = registry_call(registry, &get.call, &body, &transfer, cancel, err);
 	if (!rc) {

@@ -17,10 +17,10 @@
 
 #include "model/cleanup.h"
 #include "model/error.h"
+#include "model/image.h"
 #include "model/tree/internal.h"
 
 enum {
-	LAYERS_MAX = 4096,
 	CHUNK_SIZE = 64 << 10,
 };
 
@@ -479,7 +479,7 @@ const struct merge_ref *merge_stack(
  * A place is a name: that of an entry, (layer + 1) << 32 | entry, or of a site, under the
  * number of a layer that cannot be.
  */
-enum { PLACE_SITES = LAYERS_MAX + 1 };
+enum { PLACE_SITES = IMAGE_LAYERS_MAX + 1 };
 
 static uint64_t place_of(uint32_t where, uint32_t number)
 {
@@ -774,8 +774,8 @@ int merge_new(
 	CLEANUP(merge_freep) struct merge *merge = NULL;
 	int rc;
 
-	if (count > LAYERS_MAX)
-		return error_set(err, EFBIG, "%u layers: more than %d", count, LAYERS_MAX);
+	if (count > IMAGE_LAYERS_MAX)
+		return error_set(err, EFBIG, "%u layers: more than %d", count, IMAGE_LAYERS_MAX);
 	merge = calloc(1, sizeof *merge);
 	if (!merge)
 		return error_set(err, ENOMEM, "merge %u layers: out of memory", count);
