@@ -177,8 +177,10 @@ static bool sleep_ms(long ms, struct cancel *cancel)
 	return !sleeper.is_cancelled;
 }
 
-/* Waits for the lock as long as its holder gets on with the file. */
-static int lock_partial(int fd, const struct cache *cache, struct cancel *cancel, struct error *err)
+/* Waits for the lock as long as its holder gets on with the file, which has that name: one that was
+ * published has not, and may be locked for ever by those who read it. */
+static int lock_partial(int fd, const char *name, const struct cache *cache, struct cancel *cancel,
+	struct error *err)
 {
 	off_t seen = -1;
 	long poll_ms = LOCK_POLL_FIRST_MS, stalled_ms = 0;
@@ -191,6 +193,8 @@ static int lock_partial(int fd, const struct cache *cache, struct cancel *cancel
 			return error_set(err, EIO, "cache '%s': lock: %m", cache->path);
 		if (fstat(fd, &st))
 			return error_set(err, EIO, "cache '%s': %m", cache->path);
+		if (!is_named(fd, cache->dirs[DIR_PARTIAL], name))
+			return 0;
 		stalled_ms = st.st_size == seen ? stalled_ms + poll_ms : 0;
 		if (!stalled_ms)
 			cancel_note_arrival(cancel);
@@ -233,7 +237,7 @@ static int take_partial(struct cache_writer *writer, struct cancel *cancel, stru
 			return disk_error(cache, errno, err, "begin a blob");
 		if (!is_own_file(&st))
 			return disk_error(cache, EIO, err, "begin a blob: not a file of ours");
-		rc = lock_partial(fd, cache, cancel, err);
+		rc = lock_partial(fd, writer->name, cache, cancel, err);
 		if (rc)
 			return rc;
 		if (!is_named(fd, dir, writer->name))

@@ -508,7 +508,7 @@ static void a_living_writers_file_is_not_collected(void **state)
 
 /* --- two at one partial --- */
 
-enum outcome { COMMITS, DIES, GIVES_UP, KEEPS };
+enum outcome { COMMITS, COMMITS_AND_READS, DIES, GIVES_UP, KEEPS };
 
 static const struct race_case {
 	const char *name;
@@ -517,13 +517,32 @@ static const struct race_case {
 	uint64_t offset;
 } race_cases[] = {
 	{ "waiting for one who commits", COMMITS, -EEXIST, 0 },
+	{ "waiting for one who commits, and reads it for ever", COMMITS_AND_READS, -EEXIST, 0 },
 	{ "waiting for one who dies", DIES, 0, 3 },
 	{ "waiting for one who gives up", GIVES_UP, 0, 0 },
 	{ "waiting for one who keeps the partial", KEEPS, 0, 3 },
 };
 
+static bool commits(struct cache_writer *writer)
+{
+	return !cache_writer_append(writer, "lo", 2, NULL) && !cache_writer_commit(writer, NULL);
+}
+
+/* Marks it as in use before the other has looked again, and until the end. */
+static void commit_and_read(struct cache_writer *writer, int end)
+{
+	int fd = cache_writer_reader(writer, NULL);
+	char byte;
+
+	if (fd < 0 || !commits(writer))
+		_exit(2);
+	cache_hold(fd);
+	cache_writer_free(writer, false);
+	_exit(read(end, &byte, 1) != 0);
+}
+
 /* Takes the lock, says so, and holds it for a moment that the other spends waiting. */
-static void holder(struct place *place, enum outcome outcome, int ready)
+static void holder(struct place *place, enum outcome outcome, int ready, int end)
 {
 	struct cache *cache = open_cache(place, UNKNOWN);
 	struct timespec moment = { .tv_nsec = 50000000 };
@@ -537,8 +556,9 @@ static void holder(struct place *place, enum outcome outcome, int ready)
 	(void)nanosleep(&moment, NULL);
 	if (outcome == DIES)
 		_exit(0);
-	if (outcome == COMMITS &&
-		(cache_writer_append(writer, "lo", 2, NULL) || cache_writer_commit(writer, NULL)))
+	if (outcome == COMMITS_AND_READS)
+		commit_and_read(writer, end);
+	if (outcome == COMMITS && !commits(writer))
 		_exit(2);
 	cache_writer_free(writer, outcome == KEEPS);
 	_exit(0);
@@ -551,7 +571,7 @@ static void race_row(void **state)
 	struct digest digest = hello();
 	struct cache *cache;
 	uint64_t offset = 0;
-	int ready[2];
+	int ready[2], end[2];
 	char byte;
 	pid_t child;
 	void *place;
@@ -559,16 +579,21 @@ static void race_row(void **state)
 	assert_int_equal(setup(&place), 0);
 	cache = open_cache(place, UNKNOWN);
 	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(end), 0);
 	child = fork();
 	assert_true(child >= 0);
-	if (!child)
-		holder(place, c->outcome, ready[1]);
+	if (!child) {
+		(void)close(end[1]);
+		holder(place, c->outcome, ready[1], end[0]);
+	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), c->rc);
 	assert_int_equal(offset, c->offset);
-	assert_int_equal(has(cache, CACHE_BLOB, &digest), c->outcome == COMMITS);
+	assert_int_equal(has(cache, CACHE_BLOB, &digest), c->rc == -EEXIST);
 	cache_writer_free(writer, true);
+	(void)close(end[1]);
 	wait_for_child(child);
+	(void)close(end[0]);
 	(void)close(ready[0]);
 	(void)close(ready[1]);
 	cache_close(cache);
