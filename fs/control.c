@@ -29,6 +29,11 @@ static const struct {
 	}
 	COUNTER(http_requests),
 	COUNTER(http_retries),
+	COUNTER(http_retries_429),
+	COUNTER(http_retries_5xx),
+	COUNTER(http_retries_timeout),
+	COUNTER(http_retries_connect),
+	COUNTER(http_retries_broken),
 	COUNTER(http_failures),
 	COUNTER(http_resumes),
 	COUNTER(http_redirects),
@@ -42,13 +47,22 @@ static const struct {
 	COUNTER(auth_tokens),
 	COUNTER(auth_failures),
 	COUNTER(fetched_bytes),
+	COUNTER(fetch_coalesced),
+	COUNTER(mirror_requests),
+	COUNTER(mirror_failures),
 	COUNTER(verify_failures),
+	COUNTER(verify_failures_size),
 	COUNTER(tag_moves),
 	COUNTER(cache_hits),
 	COUNTER(cache_misses),
 	COUNTER(cache_corrupt),
+	COUNTER(cache_full),
+	COUNTER(cache_errors),
+	COUNTER(cache_waits),
+	COUNTER(cache_tmp_removed),
 	COUNTER(layers_indexed),
 	COUNTER(spans_decoded),
+	COUNTER(oom),
 #undef COUNTER
 };
 
@@ -231,6 +245,17 @@ static void put_in_flight(struct fs *fs, struct buf *ret)
 	(void)buf_append_text(ret, is_first ? "]\n" : "\n  ]\n");
 }
 
+/* Requests that wait for something. */
+static uint64_t queue_depth(const struct fs *fs)
+{
+	uint64_t depth = 0;
+
+	for (const struct load *load = fs->running; load; load = load->next_running)
+		for (const struct request *waiter = load->waiters; waiter; waiter = waiter->next)
+			depth++;
+	return depth;
+}
+
 static void write_stats(struct fs *fs, struct buf *ret)
 {
 	struct store_away away;
@@ -245,6 +270,7 @@ static void write_stats(struct fs *fs, struct buf *ret)
 		(void)buf_printf(ret, "  \"%s\": %" PRIu64 ",\n", counters[i].name, counter(fs, i));
 	(void)buf_printf(ret, "  \"away_ms\": %" PRIu64 ",\n",
 		store_is_away(fs->store, &away) ? now_ms() - away.since_ms : 0);
+	(void)buf_printf(ret, "  \"queue_depth\": %" PRIu64 ",\n", queue_depth(fs));
 	(void)buf_printf(ret,
 		"  \"known_bytes\": %" PRIu64 ",\n  \"dropped_entries\": %" PRIu64
 		",\n  \"errors\": %" PRIu64 ",\n",
@@ -274,6 +300,8 @@ static void write_metrics(struct fs *fs, struct buf *ret)
 	for (const struct load *load = fs->running; load; load = load->next_running)
 		in_flight += load->type->describe != NULL;
 	(void)buf_printf(ret, "# TYPE imgfs_inflight gauge\nimgfs_inflight %u\n", in_flight);
+	(void)buf_printf(ret, "# TYPE imgfs_queue_depth gauge\nimgfs_queue_depth %" PRIu64 "\n",
+		queue_depth(fs));
 	(void)buf_printf(ret, "# TYPE imgfs_source_away gauge\nimgfs_source_away %d\n",
 		store_is_away(fs->store, NULL));
 	(void)buf_printf(ret, "# TYPE imgfs_cache_bytes gauge\nimgfs_cache_bytes %" PRIu64 "\n",

@@ -165,6 +165,9 @@ struct request *load_ended(struct load *load)
 
 void load_park(struct load *load, struct request *request)
 {
+	/* Who decodes what is here fetches nothing. */
+	if (load->waiters && load->type->pool != POOL_DECODE)
+		observer_count(load->fs->observer, fetch_coalesced, 1);
 	request->load = load;
 	request->next = load->waiters;
 	request->prev = &load->waiters;

@@ -462,6 +462,7 @@ static void reply_error(
 			request->name ? "/" : "", request->name ? request->name : "", cause,
 			operation_names[request->op], (int)request->pid);
 	}
+	observer_count(fs->observer, oom, rc == -ENOMEM);
 	(void)fuse_reply_err(request->req, -rc); /* a failure: nobody there to tell */
 }
 
@@ -530,6 +531,7 @@ void request_run(struct fs *fs, struct request *request)
 	parked = park(fs, request);
 	if (!parked) {
 		answer_release(&request->answer);
+		observer_count(fs->observer, oom, 1);
 		(void)fuse_reply_err(request->req, ENOMEM);
 		return;
 	}

@@ -73,11 +73,14 @@ static bool is_own_dir(const struct stat *st)
 
 int disk_error(struct cache *cache, int code, struct error *err, const char *what)
 {
+	bool is_full = false;
+
 	switch (code) {
 	case EDQUOT: /* to our callers this one is a rate limit */
 	case EFBIG:  /* and this one a format's ceiling */
 	case ENOSPC:
 		code = ENOSPC;
+		is_full = true;
 		break;
 	case EACCES: /* and this one a registry's answer */
 	case EPERM:
@@ -91,6 +94,8 @@ int disk_error(struct cache *cache, int code, struct error *err, const char *wha
 		code = EIO;
 		break;
 	}
+	observer_count(cache->observer, cache_full, is_full);
+	observer_count(cache->observer, cache_errors, !is_full);
 	if (!atomic_exchange(&cache->was_warned, true))
 		observer_log(cache->observer, LOG_LEVEL_WARNING,
 			"cache '%s': %s: %s; going on without it where needed", cache->path, what,
@@ -398,6 +403,7 @@ static void drop_unreadable(struct cache *cache, enum cache_kind kind, const str
 	enum cache_dir dir = entry_dir(kind, digest);
 	char hex[DIGEST_HEX_MAX];
 
+	observer_count(cache->observer, cache_errors, 1);
 	observer_log(cache->observer, LOG_LEVEL_WARNING, "cache '%s': %s/%s: %s", cache->path,
 		dir_names[dir], digest_hex(digest, hex), strerror(errno));
 	cache_drop(cache, kind, digest);

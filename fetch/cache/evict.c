@@ -264,6 +264,7 @@ void collect_dead(struct cache *cache)
 	unsigned removed = 0;
 
 	each_file(cache, DIR_TMP, collect_one, &removed);
+	observer_count(cache->observer, cache_tmp_removed, removed);
 	if (removed)
 		observer_log(cache->observer, LOG_LEVEL_INFO,
 			"cache '%s': removed %u temporary files of dead writers", cache->path,

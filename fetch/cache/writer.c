@@ -184,6 +184,7 @@ static int lock_partial(int fd, const char *name, const struct cache *cache, str
 {
 	off_t seen = -1;
 	long poll_ms = LOCK_POLL_FIRST_MS, stalled_ms = 0;
+	bool was_counted = false;
 	struct stat st;
 
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
@@ -195,6 +196,8 @@ static int lock_partial(int fd, const char *name, const struct cache *cache, str
 			return error_set(err, EIO, "cache '%s': %m", cache->path);
 		if (!is_named(fd, cache->dirs[DIR_PARTIAL], name))
 			return 0;
+		observer_count(cache->observer, cache_waits, !was_counted);
+		was_counted = true;
 		stalled_ms = st.st_size == seen ? stalled_ms + poll_ms : 0;
 		if (!stalled_ms)
 			cancel_note_arrival(cancel);

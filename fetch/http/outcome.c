@@ -88,6 +88,23 @@ static void failure_from_curl(struct http_transfer *t, CURLcode code)
 		count_failure(t->http->observer, code);
 }
 
+static void count_retry(const struct http_transfer *t)
+{
+	struct observer *observer = t->http->observer;
+
+	observer_count(observer, http_retries, 1);
+	if (t->plan == PLAN_LATER && t->failure.code == EDQUOT)
+		observer_count(observer, http_retries_429, 1);
+	else if (t->plan == PLAN_LATER && t->failure.code == EIO)
+		observer_count(observer, http_retries_5xx, 1);
+	else if (t->failure.code == ETIMEDOUT)
+		observer_count(observer, http_retries_timeout, 1);
+	else if (t->failure.code == EHOSTUNREACH)
+		observer_count(observer, http_retries_connect, 1);
+	else
+		observer_count(observer, http_retries_broken, 1);
+}
+
 static unsigned patience_limit(const struct http_transfer *t, enum patience patience)
 {
 	unsigned limit = t->no_retries ? 0 : t->http->config.retries;
@@ -195,7 +212,7 @@ void transfer_fail(struct http_transfer *t)
 	}
 	t->failures = failures_so_far(t) + 1;
 	t->progress = 0;
-	observer_count(observer, http_retries, 1);
+	count_retry(t);
 	observer_log(observer, LOG_LEVEL_WARNING, "retry %u/%u in %.1fs: %s", t->failures,
 		patience_limit(t, failure.patience), (double)wait / 1000, failure.err.text);
 	forget_body(t);

@@ -118,8 +118,11 @@ struct source *walk_next(struct walk *walk)
 			continue;
 		rc = route_repository(walk->repository, walk->choice->table, step->route,
 			walk->mirrors->host, walk->asked, &why);
-		if (!rc)
+		if (!rc) {
+			observer_count(walk->mirrors->observer, mirror_requests,
+				step->endpoint->is_mirror);
 			return step->endpoint->registry;
+		}
 		(void)walk_failed(walk, rc, &why);
 	}
 	return NULL;
@@ -149,11 +152,13 @@ bool walk_failed(struct walk *walk, int rc, const struct error *why)
 	}
 	if (is_last)
 		return false;
-	if (is_sick(rc))
+	if (is_sick(rc)) {
+		observer_count(walk->mirrors->observer, mirror_failures, step->endpoint->is_mirror);
 		endpoint_rest(walk->mirrors, step->endpoint, why->text);
-	else if (step->endpoint->is_mirror)
+	} else if (step->endpoint->is_mirror) {
 		observer_log(walk->mirrors->observer, LOG_LEVEL_DEBUG, "mirror '%s': %s",
 			step->endpoint->host, why->text);
+	}
 	return true;
 }
 

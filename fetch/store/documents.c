@@ -63,7 +63,8 @@ static int verify(struct document *document, struct error *err)
 	if (rc)
 		return rc;
 	if (blob->size != DESCRIPTOR_SIZE_UNKNOWN && body->len != blob->size)
-		return error_set(err, EBADMSG, "%s: %zu bytes, not the %" PRIu64 " it should have",
+		return wrong_size(document->request.store, err,
+			"%s: %zu bytes, not the %" PRIu64 " it should have",
 			digest_format(&blob->digest, want), body->len, blob->size);
 	if (digest_equal(&digest, &blob->digest) || has_right_payload(document))
 		return 0;

@@ -128,6 +128,9 @@ static inline int listed(int rc)
 }
 void stream_free(struct blob_stream *stream);
 int check_cancel(struct cancel *cancel, struct error *err);
+/* -EBADMSG, counted as one of size. */
+__attribute__((format(printf, 3, 4))) int wrong_size(
+	struct store *store, struct error *err, const char *fmt, ...);
 /* Counts and tells about a copy that is not what its digest says. */
 void tell_mismatch(struct store *store, const struct error *why);
 

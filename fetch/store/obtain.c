@@ -88,7 +88,7 @@ static int open_local(const struct request *request, struct reader **ret, struct
 		*ret = TAKE(found);
 		return 0;
 	}
-	(void)error_set(err, EBADMSG,
+	(void)wrong_size(request->store, err,
 		"blob %s: %" PRIu64 " bytes, not the %" PRIu64 " it should have",
 		digest_format(&blob->digest, text), found->size, blob->size);
 	if (err)

@@ -166,8 +166,8 @@ static int check_put(struct pass *pass, size_t len, struct error *err)
 	int rc;
 
 	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && len > pass->size - pass->fed)
-		return error_set(
-			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", pass->size);
+		return wrong_size(request->store, err,
+			"more than the %" PRIu64 " bytes it should have", pass->size);
 	rc = pass->indexer ? judge(pass, indexer_put(pass->indexer, len, err), err)
 			   : hasher_update(pass->hasher, pass->piece, len, err);
 	if (rc)
@@ -178,6 +178,12 @@ static int check_put(struct pass *pass, size_t len, struct error *err)
 	return check_cancel(request->cancel, err);
 }
 
+static int too_short(const struct pass *pass, struct error *err)
+{
+	return wrong_size(pass->request->store, err,
+		"%" PRIu64 " bytes, not the %" PRIu64 " it should have", pass->fed, pass->size);
+}
+
 static int check_hash(struct pass *pass, struct error *err)
 {
 	const struct descriptor *blob = pass->request->blob;
@@ -186,9 +192,7 @@ static int check_hash(struct pass *pass, struct error *err)
 	int rc;
 
 	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && pass->fed != pass->size)
-		return error_set(err, EBADMSG,
-			"%" PRIu64 " bytes, not the %" PRIu64 " it should have", pass->fed,
-			pass->size);
+		return too_short(pass, err);
 	rc = hasher_final(pass->hasher, &digest, err);
 	if (rc || digest_equal(&digest, &blob->digest))
 		return rc;
@@ -198,9 +202,11 @@ static int check_hash(struct pass *pass, struct error *err)
 
 static int check_finish(struct pass *pass, struct error *err)
 {
-	if (pass->indexer)
-		return judge(pass, indexer_finish(pass->indexer, pass->index.fd, err), err);
-	return check_hash(pass, err);
+	if (!pass->indexer)
+		return check_hash(pass, err);
+	if (pass->size != DESCRIPTOR_SIZE_UNKNOWN && pass->fed != pass->size)
+		return too_short(pass, err);
+	return judge(pass, indexer_finish(pass->indexer, pass->index.fd, err), err);
 }
 
 /* Names the blob in front of what is wrong with it. */
@@ -288,8 +294,8 @@ static int take_piece(struct pass *pass, struct landing *landing, const void *by
 	int rc = check_limit(pass->request, landing->len + len, err);
 
 	if (!rc && size != DESCRIPTOR_SIZE_UNKNOWN && len > size - landing->len)
-		rc = error_set(
-			err, EBADMSG, "more than the %" PRIu64 " bytes it should have", size);
+		rc = wrong_size(pass->request->store, err,
+			"more than the %" PRIu64 " bytes it should have", size);
 	if (!rc)
 		rc = landing_append(landing, bytes, len, err);
 	return rc ? rc : check_put(pass, len, err);

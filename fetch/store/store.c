@@ -2,6 +2,8 @@
 /* Life of a store, and small things its files share. */
 #include "fetch/store/internal.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fetch/urls/urls.h"
@@ -109,6 +111,18 @@ void stream_free(struct blob_stream *stream)
 int check_cancel(struct cancel *cancel, struct error *err)
 {
 	return cancel_is_set(cancel) ? error_set(err, EINTR, "interrupted") : 0;
+}
+
+int wrong_size(struct store *store, struct error *err, const char *fmt, ...)
+{
+	char text[sizeof err->text];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	observer_count(store->observer, verify_failures_size, 1);
+	return error_set(err, EBADMSG, "%s", text);
 }
 
 void tell_mismatch(struct store *store, const struct error *why)

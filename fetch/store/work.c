@@ -129,6 +129,7 @@ int work_begin(struct work **ret, const struct request *request, struct error *e
 	if (!found)
 		return 0;
 	leave(own);
+	observer_count(store->observer, fetch_coalesced, request->step == STORE_FETCH);
 	return wait_for(found, request, err);
 }
 

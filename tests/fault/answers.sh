@@ -77,6 +77,7 @@ row_rate_limit() {
 		layer_is "{\"status\": 429, \"retry_after\": $after}" '"times": 2'
 		is_right
 		assert_counted http_retries 2
+		assert_counted http_retries_429 2
 		assert_eq "$(layer_requests)" 3 "requests"
 		log_says "retry 2/2" "429 from $registry"
 	done
@@ -105,6 +106,7 @@ row_server_error() {
 		layer_is "{\"status\": $status}" '"times": 2'
 		is_right
 		assert_counted http_retries 2
+		assert_counted http_retries_5xx 2
 		log_says "retry 2/2" "$status from $registry"
 	done
 	cold

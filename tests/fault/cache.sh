@@ -29,6 +29,8 @@ row_unwritable() {
 	mount_app "cache_dir=$work/ro"
 	cold
 	is_right
+	(($(counted cache_errors) >= 1)) || fail "cache_errors was not counted"
+	assert_counted cache_full 0
 	[[ -z $(ls "$work/ro") ]] || fail "something in a read-only cache"
 	unmount "$mnt"
 	assert_contains "$(tail -c +$((from + 1)) "$log")" "$work/ro" "the warning"
@@ -164,6 +166,7 @@ row_two_mounts() {
 		wait $! || fail "the second mount: $(<"$work/diff")"
 		assert_eq "$(layer_requests)" 1 "requests for a layer by two mounts"
 	done
+	(($(counter "$mnt" .cache_waits) + $(counter "$second" .cache_waits) >= 1)) || fail "cache_waits"
 	# One of them dies: the other goes on where it was.
 	cold
 	ls "$second/$tag/linux_amd64" >"$work/stdout"

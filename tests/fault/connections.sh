@@ -105,6 +105,7 @@ row_refused() {
 	assert_fails "No route to host" cat "$root/body"
 	log_says "$registry" "onnect"
 	(($(counted net_connect) >= 1)) || fail "net_connect was not counted"
+	(($(counted http_retries_connect) >= 1)) || fail "http_retries_connect was not counted"
 	assert_counted http_failures 1
 	diff -r "$here" "$its_content" >&2 || fail "what is here cannot be read"
 	start_faultregistry --port "$port" "app=$work/layout"

@@ -53,6 +53,7 @@ row_silence() {
 	layer_is '{"hang": true}' '"times": 1'
 	is_right
 	assert_counted net_stall 1
+	assert_counted http_retries_timeout 1
 }
 
 # However many attempts: nobody waits longer than stall_timeout and connect_timeout without a byte.
@@ -104,6 +105,7 @@ row_cut() {
 		is_right
 		log_says "retry 1/"
 		assert_counted http_retries 1
+		assert_counted http_retries_broken 1
 		assert_counted http_resumes 1
 		assert_eq "$(layer_requests)" 2 "requests"
 		(($(layer_bytes) <= layer_size * 11 / 10)) || fail "$(layer_bytes) bytes of $layer_size"
@@ -128,6 +130,7 @@ row_truncated() {
 	fails_with "Bad message"
 	log_says "$layer" "1000"
 	(($(counted verify_failures) >= 1)) || fail "no verify_failures"
+	assert_counted verify_failures_size "$(counted verify_failures)"
 }
 
 row_length() {
@@ -236,6 +239,7 @@ row_digest() {
 		layer_is "{\"corrupt\": {\"at\": $at, \"len\": 1}}" '"times": 1'
 		is_right
 		assert_counted verify_failures 1
+		assert_counted verify_failures_size 0
 		log_says "$layer"
 		assert_eq "$(layer_requests)" 2 "requests"
 		cold

@@ -25,6 +25,8 @@ for round in 1 2; do
 done
 assert_eq "$(grep -c 'No space left on device; going on without it where needed' "$mnt/.imgfs/log")" 1 "warnings"
 assert_eq "$(grep -c 'no place in the cache; using temporary files' "$mnt/.imgfs/log")" 1 "warnings of the other place"
+(($(counter "$mnt" .cache_full) >= 1)) || fail "cache_full"
+assert_eq "$(counter "$mnt" .cache_errors)" 0 "other errors of the cache"
 unmount "$mnt"
 # What did fit is sound.
 assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$cache")" 0 "imgfs cache verify"

@@ -53,6 +53,11 @@ kill -INT "$reader"
 wait_gone "$reader" 5 || fail "a reader behind another's lookup lives 5 s after SIGINT"
 timeout 20 cat "$image/config.json" >"$work/stdout" || fail "a file beside a directory that hangs"
 
+# All of that is counted: who waits, who joined a wait of somebody else's, and who gave up.
+(($(counter "$mnt" .queue_depth) >= 2)) || fail "queue_depth: $(counter "$mnt" .queue_depth)"
+(($(counter "$mnt" .fetch_coalesced) >= 1)) || fail "fetch_coalesced"
+(($(counter "$mnt" .fuse.interrupt) >= 4)) || fail "interrupts: $(counter "$mnt" .fuse.interrupt)"
+
 # Unmounting by signal answers everybody.
 pid=${daemons[$mnt]}
 kill -TERM "$pid"

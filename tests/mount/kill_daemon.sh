@@ -31,8 +31,12 @@ for round in 1 2 3; do
 	unset "daemons[$mnt]"
 done
 
+# What a dead writer left goes with the next mount.
 rules '[]'
+: >"$cache/tmp/1-1"
 mount_imgfs "docker://$registry/app" "$mnt"
+[[ ! -e $cache/tmp/1-1 ]] || fail "a dead writer's file is still there"
+(($(counter "$mnt" .cache_tmp_removed) >= 1)) || fail "cache_tmp_removed"
 "$tests/compare-trees.py" --nanoseconds "$mnt/$rootfs" "$work/demo/$rootfs" >&2 || fail "after kill"
 unmount "$mnt"
 mount_imgfs "docker://$registry/app" "$mnt" offline

@@ -67,7 +67,12 @@ look() {
 		"registries_conf=$conf,log=$log,log_level=info"
 	assert_same_file "$mnt/linux_amd64/manifest.json" "$truth/manifest.json"
 	"$tests/compare-trees.py" --nanoseconds "$mnt/linux_amd64/rootfs" "$truth/rootfs" >&2 || fail "rootfs"
+	cat "$mnt/.imgfs/stats.json" >"$work/stats.json"
 	unmount "$mnt"
+}
+assert_mirrors() { # FAILURES: of the mirrors, as the last mount counted them
+	assert_eq "$(json "$work/stats.json" .mirror_failures)" "$1" "mirror_failures"
+	(($(json "$work/stats.json" .mirror_requests) > $1)) || fail "mirror_requests"
 }
 
 # manifests, blobs HOST: how often it was asked for these.
@@ -101,6 +106,7 @@ rules '[]'
 configure "$peer/peers"
 look
 assert_eq "$(blobs "$origin") $(manifests "$origin")" "0 0" "blobs and manifests of the origin"
+assert_mirrors 0
 (($(blobs "$peer") > 0)) || fail "the peer gave nothing"
 asked=$(
 	at "$peer"
@@ -129,6 +135,7 @@ look
 grep -q "mirror '$gone' is passed over for 60 s" "$log" || fail "the mirror that is away"
 assert_eq "$(grep -c 'passed over' "$log")" 1 "lines about the mirror that is away"
 assert_eq "$(blobs "$origin")" 0 "the second mirror takes over"
+assert_mirrors 1
 
 while read -r what rule; do
 	at "$peer"

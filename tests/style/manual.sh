@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What the program says of itself, the manual says, too: every option, every command; and no other.
+# What the program says of itself, the manual says, too: every option, every command, every counter; and no other.
 . "$(dirname "$0")/../lib.sh"
+
+# What is counted is described.
+while read -r name; do
+	grep -qF "*$name*" "$repository/man/imgfs.5.scd" || fail "$name of stats.json is not in imgfs(5)"
+done < <(grep -oE '^	COUNTER\([a-z0-9_]+' "$repository/fs/control.c" | cut -d '(' -f 2)
 
 page=$repository/man/mount.imgfs.8.scd
 assert_eq "$(exit_code "$IMGFS" help mount)" 0 "help mount"
