@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/objects.h"
 #include "model/cleanup.h"
 
 static void run(struct job *job)
@@ -126,6 +127,12 @@ bool load_is_transient(int rc)
 	return source_is_away(rc) || rc == -ENOSPC || rc == -ENOMEM;
 }
 
+/* Those who want it try again, with descriptors that were in use before. */
+static bool finds_descriptors(const struct load *load)
+{
+	return (load->rc == -EMFILE || load->rc == -ENFILE) && objects_give_up_files(load->fs);
+}
+
 struct request *load_ended(struct load *load)
 {
 	struct request *waiters;
@@ -142,6 +149,8 @@ struct request *load_ended(struct load *load)
 	load->ended_ms = now_ms();
 	if (load->type->settle)
 		load->type->settle(load);
+	if (finds_descriptors(load))
+		load->rc = -EINTR;
 	if (load->rc == 0) {
 		load->state = LOAD_READY;
 		load->has_old = false;

@@ -27,6 +27,9 @@ enum {
 
 int objects_new(struct fs *fs, struct error *err);
 void objects_free(struct fs *fs);
+/* The process has no descriptors left: gives up half of those that are kept open for who may come
+ * again.  False: there are none. */
+bool objects_give_up_files(struct fs *fs);
 /* SIGHUP: lists, tags and referrers are asked for anew. */
 void objects_forget_lists(struct fs *fs);
 

@@ -137,7 +137,8 @@ void layer_files_close(struct layer_object *object)
 	files->load.fs->objects->files_open--;
 }
 
-static void close_oldest_files(struct objects *objects, const struct layer_object *keep)
+/* False: nobody has any but keep, or they are in use. */
+static bool close_oldest_files(struct objects *objects, const struct layer_object *keep)
 {
 	struct layer_object *oldest = NULL;
 
@@ -148,6 +149,7 @@ static void close_oldest_files(struct objects *objects, const struct layer_objec
 			oldest = object;
 	if (oldest)
 		layer_files_close(oldest);
+	return oldest;
 }
 
 /* What was made from the old index stays as it is, merges among it; only its spans go. */
@@ -181,7 +183,7 @@ static void files_publish(struct load *load)
 		replace_layer(objects, object);
 	}
 	if (++objects->files_open > FILES_MAX)
-		close_oldest_files(objects, object);
+		(void)close_oldest_files(objects, object);
 }
 
 static void files_describe(const struct load *load, char *text, size_t len)
@@ -474,21 +476,41 @@ static void blob_close(struct blob_object *object)
 	object->load.fs->objects->blobs_open--;
 }
 
+/* Likewise. */
+static bool close_oldest_blob(struct objects *objects, const struct blob_object *keep)
+{
+	struct blob_object *oldest = NULL;
+
+	for (struct blob_object *each = objects->blobs; each; each = each->hh.next)
+		if (each->is_open && each != keep && (!oldest || each->used_ms < oldest->used_ms))
+			oldest = each;
+	if (oldest)
+		blob_close(oldest);
+	return oldest;
+}
+
+bool objects_give_up_files(struct fs *fs)
+{
+	struct objects *objects = fs->objects;
+	unsigned files = (objects->files_open + 1) / 2, blobs = (objects->blobs_open + 1) / 2;
+	bool has_closed = false;
+
+	while (files-- && close_oldest_files(objects, NULL))
+		has_closed = true;
+	while (blobs-- && close_oldest_blob(objects, NULL))
+		has_closed = true;
+	return has_closed;
+}
+
 static void blob_publish(struct load *load)
 {
 	struct blob_object *object = container_of(load, struct blob_object, load);
 	struct objects *objects = load->fs->objects;
-	struct blob_object *oldest = NULL;
 
 	object->is_open = true;
 	object->used_ms = now_ms();
-	if (++objects->blobs_open <= FILES_MAX)
-		return;
-	for (struct blob_object *each = objects->blobs; each; each = each->hh.next)
-		if (each->is_open && each != object && (!oldest || each->used_ms < oldest->used_ms))
-			oldest = each;
-	if (oldest)
-		blob_close(oldest);
+	if (++objects->blobs_open > FILES_MAX)
+		(void)close_oldest_blob(objects, object);
 }
 
 static void blob_describe(const struct load *load, char *text, size_t len)

@@ -227,11 +227,15 @@ static unsigned port_of(const struct sockaddr *address)
 static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_transfer *t = context;
+	int fd;
 
 	(void)purpose;
 	if (!is_proxy(t, port_of(&address->addr)) && !may_reach(t, address_zone(&address->addr)))
 		return CURL_SOCKET_BAD;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) /* no fault of who is not reached */
+		failure_set(t, errno, PATIENCE_NONE, "no connection: %s", strerror(errno));
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static void set_text(CURL *easy, CURLoption option, const char *text)
