@@ -201,14 +201,11 @@ unmount_quietly() {
 	fi
 }
 
-# forget_mounts: in a mount namespace of our own, those of tests that run beside us.  They would live on here
-# when they are unmounted there, and so would their daemons.
-forget_mounts() {
-	local directory
-	while read -r directory; do
-		umount -l "$directory"
-	done < <(awk '/ fuse.imgfs / { print $5 }' /proc/self/mountinfo)
-}
+# "${apart[@]}" COMMAND: with mounts of its own.  A namespace begins with copies of all there are, those of
+# other tests among them, and a copy keeps a mount and its daemon alive when they unmount it.
+# shellcheck disable=SC2016 # it is that shell's
+apart=(unshare --mount --propagation private
+	sh -c 'umount --all --lazy --types fuse.imgfs 2>/dev/null; exec "$@"' apart)
 
 # counter DIR JQ-PATH: a number out of the mount's statistics, 0 when it has not been counted yet.
 counter() { jq -r "$2 // 0" "$1/.imgfs/stats.json"; }

@@ -70,7 +70,7 @@ row_tls_expired() {
 	start_faultregistry --port "$port" "app=$work/layout"
 	printf '127.0.0.1 %s\n' "$name" >"$work/hosts"
 	# shellcheck disable=SC2016 # it is that shell's
-	assert_eq "$(exit_code unshare --mount sh -c 'mount --bind "$1" /etc/hosts && shift && exec "$@"' _ \
+	assert_eq "$(exit_code "${apart[@]}" sh -c 'mount --bind "$1" /etc/hosts && shift && exec "$@"' _ \
 		"$work/hosts" "$IMGFS" "docker://$name:$port/app" "$mnt" -o "cache_dir=$work/empty,$options")" 32 \
 		"a port that speaks http"
 	assert_contains "$(<"$work/stderr")" "$name" "the message"
@@ -81,7 +81,7 @@ row_tls_expired() {
 in_a_namespace() {
 	mkdir -p "$work/named"
 	# shellcheck disable=SC2016 # it is that shell's
-	unshare --mount sh -c 'mount --bind "$1" /etc/hosts && shift && exec "$@"' _ "$work/hosts" \
+	"${apart[@]}" sh -c 'mount --bind "$1" /etc/hosts && shift && exec "$@"' _ "$work/hosts" \
 		"$IMGFS" "docker://$name:$port/app" "$work/named" -f \
 		-o "cache_dir=$cache,tls_verify=no,$options" >"$work/stdout" 2>"$work/stderr" </dev/null &
 	pid=$!

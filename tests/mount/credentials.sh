@@ -9,9 +9,8 @@ need curl jq ip unshare openssl
 if [[ -z ${own_namespaces:-} ]]; then
 	rm -rf "$work"
 	exec env -u ASAN_OPTIONS -u UBSAN_OPTIONS -u LSAN_OPTIONS -u TSAN_OPTIONS own_namespaces=1 \
-		unshare --mount --net --propagation private "$0"
+		unshare --net "${apart[@]}" "$0"
 fi
-forget_mounts
 ip link set lo up
 ip address add 198.51.100.1/32 dev lo # a public one, as far as anybody can tell
 mkdir "$work/home" "$work/bin" "$work/run"

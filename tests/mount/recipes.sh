@@ -12,9 +12,8 @@ need bwrap curl docker-registry getfattr ip jq openssl python3 skopeo unshare
 if [[ -z ${own_namespaces:-} ]]; then
 	rm -rf "$work"
 	exec env -u ASAN_OPTIONS -u UBSAN_OPTIONS -u LSAN_OPTIONS -u TSAN_OPTIONS own_namespaces=1 \
-		unshare --mount --net --propagation private "$0" "$@"
+		unshare --net "${apart[@]}" "$0" "$@"
 fi
-forget_mounts
 ip link set lo up
 mkdir "$work"/{bin,sbin,home,run,here}
 ln -s "$IMGFS" "$work/bin/imgfs"

@@ -63,5 +63,5 @@ for how in "fusermount3 -u" "kill"; do
 done
 END
 # (The leak sanitizer traces its own process, which a user's undumpable process forbids.)
-ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0" unshare --mount --propagation private \
+ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0" "${apart[@]}" \
 	bash "$work/as-user" "$work" >"$work/log" 2>&1 || fail "a user's mount: $(<"$work/log")"

@@ -95,7 +95,7 @@ rm -r "$HOME/.config"
 mkdir -p "$mnt" "$work/etc"
 for place in containers docker; do
 	# shellcheck disable=SC2016 # the variables are the inner shell's
-	unshare -m bash -c '
+	"${apart[@]}" bash -c '
 		set -e
 		mount -t tmpfs none "$1/etc"
 		cp -a /etc/. "$1/etc"
