@@ -360,7 +360,7 @@ void control_log_status(struct fs *fs)
 		if (!end)
 			break;
 		*end = '\0';
-		log_line(fs->log, LOG_LEVEL_INFO, "%s", line);
+		log_notice(fs->log, "%s", line);
 	}
 	buf_release(&text);
 }

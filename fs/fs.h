@@ -140,6 +140,8 @@ struct fs {
 	uint64_t known_bytes;       /* of all layers seen in manifests so far */
 	struct timespec mounted_at; /* wall clock: the time of what has no other */
 	uint64_t started_ms;
+	uint64_t ticked_ms, status_ms; /* see patience.h */
+	bool shows_progress;
 	bool has_inited;     /* the kernel's INIT was answered */
 	bool wants_parallel; /* lookups in one directory: not said yet, see device.h */
 	uid_t uid;

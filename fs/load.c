@@ -11,6 +11,7 @@ static void run(struct job *job)
 {
 	struct load *load = container_of(job, struct load, job);
 
+	atomic_store(&load->is_at_work, true);
 	load->rc = cancel_is_set(&load->cancel) ? error_set(&load->err, EINTR, "cancelled")
 						: load->type->run(load);
 }
@@ -46,6 +47,7 @@ static void submit(struct load *load, enum store_step step)
 {
 	load->step = step;
 	cancel_start_wait(&load->cancel);
+	atomic_store(&load->is_at_work, false);
 	pool_submit(load->fs->pools[pool_of(load)], &load->job);
 }
 
@@ -64,6 +66,10 @@ void load_start(struct load *load, pid_t asker)
 	load->is_stale = false;
 	load->asker = asker;
 	load->started_ms = now_ms();
+	load->moved_ms = load->started_ms;
+	load->seen_done = 0;
+	load->told = 0;
+	load->is_silent = false;
 	load->state = LOAD_RUNNING;
 	load->next_running = fs->running;
 	load->prev_running = &fs->running;

@@ -104,7 +104,12 @@ struct load {
 	bool has_old;            /* an earlier result is still there, too old to be given freely */
 	struct request *waiters; /* a list; requests unlink themselves */
 	struct load *next_running, **prev_running;
-	pid_t asker; /* who wanted it first */
+	pid_t asker;             /* who wanted it first */
+	_Atomic bool is_at_work; /* a thread has it: it does not wait for its turn */
+	/* what was told of it, see patience.h */
+	unsigned told;
+	bool is_silent;
+	uint64_t seen_done, moved_ms; /* bytes, and when they became so many */
 };
 
 /* What an operation lacks, or why it failed. */

@@ -259,6 +259,23 @@ void log_line(struct log *log, enum log_level level, const char *fmt, ...)
 	log_text(log, level, text, text);
 }
 
+void log_notice(struct log *log, const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX], escaped[LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_escape(text, escaped, sizeof escaped);
+	(void)pthread_mutex_lock(&log->lock);
+	close_incidents(log, INCIDENT_MS);
+	keep_line(log, LOG_LEVEL_INFO, escaped);
+	if (log->level >= LOG_LEVEL_WARNING)
+		write_line(log, LOG_LEVEL_INFO, escaped);
+	(void)pthread_mutex_unlock(&log->lock);
+}
+
 void log_failure(struct log *log, const char *cause, const char *fmt, ...)
 {
 	char text[LOG_LINE_MAX];

@@ -34,6 +34,9 @@ void log_ring(struct log *log, struct buf *ret); /* the ring as lines */
 __attribute__((format(printf, 3, 4))) void log_line(
 	struct log *log, enum log_level level, const char *fmt, ...);
 
+/* For whoever looks after the mount: information, but written as a warning would be. */
+__attribute__((format(printf, 2, 3))) void log_notice(struct log *log, const char *fmt, ...);
+
 /* An error that many may meet at once: cause is the part of the line that is the same for all. */
 __attribute__((format(printf, 3, 4))) void log_failure(
 	struct log *log, const char *cause, const char *fmt, ...);

@@ -26,6 +26,7 @@
 #include "fs/notices.h"
 #include "fs/notify.h"
 #include "fs/objects.h"
+#include "fs/patience.h"
 #include "fs/replies.h"
 #include "model/cleanup.h"
 
@@ -123,9 +124,8 @@ static bool has_patient(const struct load *load)
 /* Those who have an old answer do not wait longer than STALE_WAIT_MS for a newer one, nor those
  * who can do without.
  * Returns how long poll() may sleep. */
-static int release_stale(struct fs *fs)
+static int release_stale(struct fs *fs, uint64_t now)
 {
-	uint64_t now = now_ms();
 	bool have_some = false;
 
 	for (struct load *load = fs->running; load; load = load->next_running) {
@@ -256,10 +256,17 @@ static bool has_idle_core(const struct fs *fs)
 	return decoding < fs->cores;
 }
 
+/* Of two times for poll(). */
+static int sooner(int a_ms, int b_ms)
+{
+	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 /* *spin_us: how long to look for, adapted to what happens. */
 static int wait_for(struct fs *fs, struct pollfd *fds, nfds_t count, uint64_t *spin_us)
 {
-	int timeout_ms = release_stale(fs);
+	uint64_t now = now_ms();
+	int timeout_ms = sooner(release_stale(fs, now), patience_tick(fs, now));
 	uint64_t begin = now_us(), until = begin + (has_idle_core(fs) ? *spin_us : 0);
 	int rc;
 

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "fs/log.h"
+#include "fs/options.h"
 #include "model/cleanup.h"
 
 enum { LINES_MAX = 2048 };
@@ -46,4 +48,13 @@ void notify_send(int fd, const char *fmt, ...)
 	va_end(ap);
 	if (len > 0) /* who does not listen, or is full, misses it */
 		(void)!send(fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void notify_idle(int fd, const struct options *options)
+{
+	char source[512], mountpoint[512];
+
+	log_escape(options->source, source, sizeof source);
+	log_escape(options->mountpoint, mountpoint, sizeof mountpoint);
+	notify_send(fd, "STATUS=%s on %s\n", source, mountpoint);
 }

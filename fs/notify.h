@@ -17,4 +17,9 @@ int notify_open(void);
 /* Lines for the manager; fd may be -1. */
 __attribute__((format(printf, 2, 3))) void notify_send(int fd, const char *fmt, ...);
 
+struct options;
+
+/* STATUS= of a mount that has nothing to do. */
+void notify_idle(int fd, const struct options *options);
+
 #endif

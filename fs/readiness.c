@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "fetch/outside.h"
-#include "fs/log.h"
 #include "fs/notify.h"
 #include "model/cleanup.h"
 
@@ -64,17 +63,6 @@ static int tell_ready_fd(struct readiness *readiness, struct error *err)
 	return 0;
 }
 
-static void tell_manager(const struct readiness *readiness)
-{
-	const struct options *options = readiness->options;
-	char source[512], mountpoint[512];
-
-	log_escape(options->source, source, sizeof source);
-	log_escape(options->mountpoint, mountpoint, sizeof mountpoint);
-	notify_send(readiness->notify_fd, "READY=1\nMAINPID=%d\nSTATUS=%s on %s\n", (int)getpid(),
-		source, mountpoint);
-}
-
 int readiness_announce(struct readiness *readiness, struct error *err)
 {
 	struct pidfile pidfile = { readiness->options->pidfile, err };
@@ -85,7 +73,8 @@ int readiness_announce(struct readiness *readiness, struct error *err)
 		rc = tell_ready_fd(readiness, err);
 	if (rc)
 		return rc;
-	tell_manager(readiness);
+	notify_send(readiness->notify_fd, "READY=1\nMAINPID=%d\n", (int)getpid());
+	notify_idle(readiness->notify_fd, readiness->options);
 	return 0;
 }
 
