@@ -5,7 +5,6 @@
  */
 #include "fs/complete.h"
 
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@ enum argument {
 	ARGUMENT_DIRECTORY,
 	ARGUMENT_FILE,
 	ARGUMENT_MOUNT, /* a directory where imgfs is mounted */
+	ARGUMENT_COMMAND,
 };
 
 #define HELPER "mount.imgfs"
@@ -38,6 +38,7 @@ static const struct command {
 	{ "status", "what mounts are doing", { ARGUMENT_MOUNT }, NULL },
 	{ "refresh", "look for new tags at once", { ARGUMENT_MOUNT }, NULL },
 	{ "index", "make or print a layer's index", { ARGUMENT_FILE }, NULL },
+	{ "help", "all there is to say of a command", { ARGUMENT_COMMAND }, NULL },
 	{ "cache dir", "where the cache is", { 0 }, "cache_dir" },
 	{ "cache list", "what is in the cache", { 0 }, "cache_dir" },
 	{ "cache prune", "remove what was used longest ago", { 0 }, "cache_dir|cache_size" },
@@ -49,7 +50,6 @@ static const struct command helper = { HELPER, "", { ARGUMENT_SOURCE, ARGUMENT_D
 static const struct flag {
 	const char *command, *name, *help;
 } flags[] = {
-	{ "", "--help", "list the options" },
 	{ "", "--version", "print the version" },
 	{ "", "--foreground", "stay in the foreground" },
 	{ "", "-V", "print the version" },
@@ -59,7 +59,6 @@ static const struct flag {
 	{ "", "-o", "mount options" },
 	{ "", "-s", "accepted for FUSE's sake" },
 	{ "", "-v", "say more" },
-	{ "mount", "--help", "list the options" },
 	{ "mount", "--foreground", "stay in the foreground" },
 	{ "mount", "-d", "debug, in the foreground" },
 	{ "mount", "-f", "stay in the foreground" },
@@ -71,6 +70,7 @@ static const struct flag {
 	{ HELPER, "-o", "mount options" },
 	{ HELPER, "-s", "warn of unknown options" },
 	{ HELPER, "-v", "say more" },
+	{ "umount", "--lazy", "at once, though it is in use" },
 	{ "umount", "-z", "at once, though it is in use" },
 	{ "status", "--json", "for programs" },
 	{ "status", "--watch", "until it is interrupted" },
@@ -89,7 +89,7 @@ struct line {
 	struct buf *ret;
 	const char *word; /* to be completed */
 	const struct command *command;
-	const char *mounts;
+	const struct mount_table *mounts;
 };
 
 /* --- candidates --- */
@@ -232,6 +232,7 @@ static void offer_flags(const struct line *line)
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (!strcmp(flags[i].command, line->command->name))
 			offer(line, "", 0, flags[i].name, "", flags[i].help);
+	offer(line, "", 0, "--help", "", "what it takes");
 	for (size_t i = 0; has_long && options_word(i, &option); i++) {
 		CLEANUP(freep) char *name = strdup(option.name);
 
@@ -304,61 +305,15 @@ static const char *relative(const char *path, const char *cwd)
 
 static void offer_mounts(const struct line *line)
 {
-	FILE *file = setmntent(line->mounts, "re");
 	bool is_relative = *line->word && *line->word != '/';
 	CLEANUP(freep) char *cwd = is_relative ? getcwd(NULL, 0) : NULL;
-	struct mntent entry;
-	char text[8192];
 
-	while (file && getmntent_r(file, &entry, text, sizeof text)) {
-		const char *path = cwd ? relative(entry.mnt_dir, cwd) : entry.mnt_dir;
+	for (size_t i = 0; i < line->mounts->count; i++) {
+		const struct mount_entry *entry = &line->mounts->entries[i];
+		const char *path = cwd ? relative(entry->directory, cwd) : entry->directory;
 
-		if (path && !strcmp(entry.mnt_type, "fuse.imgfs"))
-			offer(line, "", 0, path, "", entry.mnt_fsname);
-	}
-	if (file)
-		(void)endmntent(file);
-}
-
-static void offer_argument(const struct line *line, enum argument argument)
-{
-	switch (argument) {
-	case ARGUMENT_SOURCE:
-		offer_sources(line);
-		return;
-	case ARGUMENT_DIRECTORY:
-		offer_paths(line, true, 0);
-		return;
-	case ARGUMENT_FILE:
-		offer_paths(line, false, 0);
-		return;
-	case ARGUMENT_MOUNT:
-		offer_mounts(line);
-		return;
-	case ARGUMENT_NONE:
-		return;
-	}
-}
-
-/* --- the line --- */
-
-/* What stands in front of the word without options and their values: "cache list". */
-struct arguments {
-	struct buf text; /* separated by blanks */
-	size_t count;
-	bool is_value; /* the word is what -o takes */
-};
-
-static void read_arguments(struct arguments *arguments, size_t count, char *const *words)
-{
-	for (size_t i = 1; i + 1 < count; i++) {
-		if (arguments->is_value)
-			arguments->is_value = false;
-		else if (!strcmp(words[i], "-o"))
-			arguments->is_value = true;
-		else if (*words[i] != '-' || !words[i][1])
-			(void)buf_printf(
-				&arguments->text, "%s%s", arguments->count++ ? " " : "", words[i]);
+		if (path)
+			offer(line, "", 0, path, "", entry->source);
 	}
 }
 
@@ -399,6 +354,51 @@ static bool offer_commands(const struct line *line, const char *text)
 	return is_begun;
 }
 
+static void offer_argument(const struct line *line, enum argument argument)
+{
+	switch (argument) {
+	case ARGUMENT_SOURCE:
+		offer_sources(line);
+		return;
+	case ARGUMENT_DIRECTORY:
+		offer_paths(line, true, 0);
+		return;
+	case ARGUMENT_FILE:
+		offer_paths(line, false, 0);
+		return;
+	case ARGUMENT_MOUNT:
+		offer_mounts(line);
+		return;
+	case ARGUMENT_COMMAND:
+		(void)offer_commands(line, "");
+		return;
+	case ARGUMENT_NONE:
+		return;
+	}
+}
+
+/* --- the line --- */
+
+/* What stands in front of the word without options and their values: "cache list". */
+struct arguments {
+	struct buf text; /* separated by blanks */
+	size_t count;
+	bool is_value; /* the word is what -o takes */
+};
+
+static void read_arguments(struct arguments *arguments, size_t count, char *const *words)
+{
+	for (size_t i = 1; i + 1 < count; i++) {
+		if (arguments->is_value)
+			arguments->is_value = false;
+		else if (!strcmp(words[i], "-o"))
+			arguments->is_value = true;
+		else if (*words[i] != '-' || !words[i][1])
+			(void)buf_printf(
+				&arguments->text, "%s%s", arguments->count++ ? " " : "", words[i]);
+	}
+}
+
 static bool is_helper(const char *program)
 {
 	const char *slash = strrchr(program, '/');
@@ -406,7 +406,7 @@ static bool is_helper(const char *program)
 	return !strncmp(slash ? slash + 1 : program, "mount.", strlen("mount."));
 }
 
-void complete(struct buf *ret, size_t count, char *const *words, const char *mounts)
+void complete(struct buf *ret, size_t count, char *const *words, const struct mount_table *mounts)
 {
 	struct arguments arguments = { .count = 0 };
 	struct line line = { ret, count > 1 ? words[count - 1] : "", commands, mounts };
@@ -445,11 +445,14 @@ void complete(struct buf *ret, size_t count, char *const *words, const char *mou
 
 enum exit_status complete_command(int argc, char **argv)
 {
+	CLEANUP(mount_table_release) struct mount_table mounts = { .entries = NULL };
+	struct error err = { "" };
 	struct buf answer;
 	enum exit_status status;
 
 	buf_init(&answer, ANSWER_MAX);
-	complete(&answer, (size_t)(argc - 1), argv + 1, "/proc/self/mounts");
+	(void)mount_table_read(&mounts, &err); /* without it, all but that can be completed */
+	complete(&answer, (size_t)(argc - 1), argv + 1, &mounts);
 	status = buf_status(&answer) || fputs(answer.data ? answer.data : "", stdout) < 0
 			 ? STATUS_SYSTEM
 			 : STATUS_OK;

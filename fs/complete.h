@@ -16,10 +16,11 @@
 
 #include <stddef.h>
 
+#include "fs/mount_table.h"
 #include "fs/options.h"
 
-/* Appends the answer; a failure is the buf's status.  mounts: a table in the form of fstab(5). */
-void complete(struct buf *ret, size_t count, char *const *words, const char *mounts);
+/* Appends the answer; a failure is the buf's status. */
+void complete(struct buf *ret, size_t count, char *const *words, const struct mount_table *mounts);
 
 /* argv[0] is the word "--complete".  Answers on stdout. */
 enum exit_status complete_command(int argc, char **argv);

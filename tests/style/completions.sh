@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What completion offers is what the manual describes: each option in one place, and no command or letter less.
+# What completion offers is what the manual describes: each option in one place, and no command or letter more or less.
 . "$(dirname "$0")/../lib.sh"
 
 offered() { "$IMGFS" --complete "$@" | sed '/^:/d; s/\t.*//'; }
@@ -29,8 +29,7 @@ synopsis=$(sed -n '/^# SYNOPSIS/,/^# DESCRIPTION/p' "$repository/man/imgfs.1.scd
 grep -oE '^\*imgfs [a-z]+' <<<"$synopsis" | cut -d ' ' -f 2 | sort -u >"$work/described"
 [[ -s $work/described ]] || fail "no commands in SYNOPSIS"
 offered imgfs '' | sed /:/d | sort >"$work/commands"
-comm -23 "$work/described" "$work/commands" >"$work/missing"
-[[ ! -s $work/missing ]] || fail "commands of imgfs(1) that are not offered: $(<"$work/missing")"
+diff "$work/described" "$work/commands" >&2 || fail "imgfs(1) describes other commands than are offered"
 
 {
 	offered imgfs -
@@ -44,3 +43,7 @@ comm -23 "$work/described" "$work/commands" >"$work/missing"
 grep -oE '\*--?[A-Za-z]+(-[a-z]+)*(=?\*)' "$repository/man/imgfs.1.scd" | tr -d '*' | sort -u >"$work/described"
 comm -23 "$work/described" "$work/flags" >"$work/missing"
 [[ ! -s $work/missing ]] || fail "letters and words of imgfs(1) that are not offered: $(paste -s -d ' ' "$work/missing")"
+# (A mount option's long form is described as the option.)
+sed 's/^--//; y/-/_/; s/=$//' "$work/flags" | sort | comm -12 - "$work/options" | sed 'y/_/-/; s/^/--/' >"$work/long"
+sed 's/=$//' "$work/flags" | grep -vxFf "$work/long" | sort | comm -13 "$work/described" - >"$work/missing"
+[[ ! -s $work/missing ]] || fail "offered, but not in imgfs(1): $(paste -s -d ' ' "$work/missing")"
