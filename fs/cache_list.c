@@ -12,10 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include <uthash.h>
-
 #include "fetch/reader.h"
 #include "fs/control.h"
+#include "fs/hash.h"
 #include "fs/log.h"
 #include "model/buf.h"
 #include "model/cleanup.h"
@@ -139,7 +138,11 @@ static struct node *node_get(struct listing *listing, const struct digest *diges
 		return NULL;
 	node->digest = *digest;
 	HASH_ADD(hh, listing->nodes, digest, sizeof node->digest, node);
-	return node;
+	if (HASH_HAS(hh, node))
+		return node;
+	listing->is_cut = true;
+	free(node);
+	return NULL;
 }
 
 static void add_child(struct listing *listing, struct node *node, const struct digest *digest)

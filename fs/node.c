@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #include "fetch/clock.h"
 #include "fs/assembly.h"
+#include "fs/hash.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 
@@ -94,11 +94,20 @@ static struct node *new_node(struct fs *fs, fuse_ino_t id, struct node *parent, 
 		return NULL;
 	}
 	HASH_ADD(by_id, nodes->by_id, node.id, sizeof slot->node.id, slot);
-	if (parent) {
-		slot->node.is_current = true;
-		HASH_ADD_KEYPTR(by_name, nodes->by_name, slot->key, key_len(name), slot);
-		parent->children++;
+	if (!HASH_HAS(by_id, slot)) {
+		free_slot(slot);
+		return NULL;
 	}
+	if (!parent)
+		return &slot->node;
+	HASH_ADD_KEYPTR(by_name, nodes->by_name, slot->key, key_len(name), slot);
+	if (!HASH_HAS(by_name, slot)) {
+		HASH_DELETE(by_id, nodes->by_id, slot);
+		free_slot(slot);
+		return NULL;
+	}
+	slot->node.is_current = true;
+	parent->children++;
 	return &slot->node;
 }
 

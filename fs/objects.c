@@ -76,7 +76,10 @@ const char *intern(struct fs *fs, const char *text)
 		return NULL;
 	memcpy(found->text, text, len + 1);
 	HASH_ADD_KEYPTR(hh, fs->objects->interned, found->text, len, found);
-	return found->text;
+	if (HASH_HAS(hh, found))
+		return found->text;
+	free(found);
+	return NULL;
 }
 
 char *digest_key(char kind, const char *repository, const struct digest *digest, uint64_t size)
@@ -159,6 +162,10 @@ static int list_get(struct fs *fs, const char *repository, bool is_untagged,
 		object->repository = repository;
 		object->is_untagged = is_untagged;
 		HASH_ADD_KEYPTR(hh, fs->objects->lists, object->key, strlen(object->key), object);
+		if (!HASH_HAS(hh, object)) {
+			list_free(object);
+			return no_memory(need);
+		}
 	}
 	rc = load_want_fresh(&object->load, need);
 	if (rc)
@@ -261,15 +268,21 @@ static struct ref_object *ref_find(struct fs *fs, const char *repository, const 
 static struct ref_object *ref_new(struct fs *fs, const char *repository, const char *tag)
 {
 	CLEANUP(freep) struct ref_object *object = calloc(1, sizeof *object);
+	CLEANUP(freep) char *key = NULL;
 
 	if (!object)
 		return NULL;
 	object->repository = repository;
 	object->tag = intern(fs, tag);
-	if (!object->tag || asprintf(&object->key, "%s\n%s", repository, tag) < 0)
+	if (!object->tag || asprintf(&key, "%s\n%s", repository, tag) < 0)
 		return NULL;
 	load_init(&object->load, fs, &ref_type);
-	HASH_ADD_KEYPTR(hh, fs->objects->refs, object->key, strlen(object->key), object);
+	HASH_ADD_KEYPTR(hh, fs->objects->refs, key, strlen(key), object);
+	if (!HASH_HAS(hh, object)) {
+		load_release(&object->load);
+		return NULL;
+	}
+	object->key = TAKE(key);
 	return TAKE(object);
 }
 

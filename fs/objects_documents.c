@@ -169,6 +169,10 @@ static int document_get(struct fs *fs, const char *repository, const struct desc
 		object->key = TAKE(key);
 		HASH_ADD_KEYPTR(
 			hh, fs->objects->documents, object->key, strlen(object->key), object);
+		if (!HASH_HAS(hh, object)) {
+			document_free(object);
+			return no_memory(need);
+		}
 	}
 	rc = load_want(&object->load, need);
 	if (rc)

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
+#include "fs/hash.h"
 #include "fs/objects.h"
 #include "model/cleanup.h"
 

@@ -248,13 +248,22 @@ static struct layer_object *layer_object_new(
 	object->files.spool_fd = -1;
 	object->key = digest_key('b', repository, &blob->digest, blob->size);
 	object->identity = identity_of(fs, &blob->digest);
-	object->space = space_add_files(fs, object);
-	if (!object->key || !object->identity || !object->space ||
+	if (!object->key || !object->identity ||
 		descriptor_copy(&object->descriptor, blob, &need->err)) {
 		layer_object_free(object);
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, fs->objects->layers, object->key, strlen(object->key), object);
+	if (!HASH_HAS(hh, object)) {
+		layer_object_free(object);
+		return NULL;
+	}
+	object->space = space_add_files(fs, object); /* last: it stays, and names the object */
+	if (!object->space) {
+		HASH_DEL(fs->objects->layers, object);
+		layer_object_free(object);
+		return NULL;
+	}
 	return object;
 }
 
@@ -557,7 +566,10 @@ static struct blob_object *blob_object_get(
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, fs->objects->blobs, object->key, strlen(object->key), object);
-	return object;
+	if (HASH_HAS(hh, object))
+		return object;
+	blob_free(object);
+	return NULL;
 }
 
 void blob_start(struct fs *fs, const char *repository, const struct descriptor *blob, pid_t asker)
@@ -667,7 +679,10 @@ static struct changes_object *changes_new(
 	object->count = count;
 	object->key = key;
 	HASH_ADD_KEYPTR(hh, fs->objects->changes, object->key, strlen(object->key), object);
-	return object;
+	if (HASH_HAS(hh, object))
+		return object;
+	changes_free(object);
+	return NULL;
 }
 
 int changes_take(struct fs *fs, const char *repository, const struct digest *manifest,

@@ -82,7 +82,10 @@ static struct location_object *location_new(
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, fs->objects->locations, object->key, strlen(object->key), object);
-	return object;
+	if (HASH_HAS(hh, object))
+		return object;
+	location_free(object);
+	return NULL;
 }
 
 int layer_locate(struct fs *fs, const char *repository, const struct descriptor *layer,

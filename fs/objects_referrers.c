@@ -144,6 +144,10 @@ int referrers_get(struct fs *fs, const char *repository, const struct digest *su
 		object->subject = *subject;
 		HASH_ADD_KEYPTR(
 			hh, fs->objects->referrers, object->key, strlen(object->key), object);
+		if (!HASH_HAS(hh, object)) {
+			object_free(object);
+			return no_memory(need);
+		}
 	}
 	rc = load_want_fresh(&object->load, need);
 	if (rc)

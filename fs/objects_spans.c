@@ -255,6 +255,11 @@ static struct span_object *span_start(
 		span->layer = object;
 		span->span = number;
 		HASH_ADD(hh, fs->objects->spans, key, sizeof span->key, span);
+		if (!HASH_HAS(hh, span)) {
+			load_release(&span->load);
+			free(span);
+			return NULL;
+		}
 	}
 	if (span->load.state != LOAD_RUNNING && span->load.state != LOAD_READY)
 		decode(span, asker);

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <uthash.h>
 
+#include "fs/hash.h"
 #include "model/cleanup.h"
 
 enum space_kind { SPACE_NONE, SPACE_BLOBS, SPACE_FILES, SPACE_DIFF, SPACE_ROOTFS };
@@ -144,8 +144,12 @@ static struct identity *identity_find(struct fs *fs, const struct digest *digest
 		return NULL;
 	}
 	found->digest = *digest;
-	found->number = ++spaces->last_identity;
 	HASH_ADD(hh, spaces->identities, digest, sizeof found->digest, found);
+	if (!HASH_HAS(hh, found)) {
+		free(found);
+		return NULL;
+	}
+	found->number = ++spaces->last_identity;
 	return found;
 }
 
@@ -187,9 +191,13 @@ static fuse_ino_t stack_ino(struct fs *fs, const struct space *space, const stru
 		free(stack);
 		return identity_ino(IDENTITY_STACKS, found->number);
 	}
-	stack->number = ++spaces->last_stack;
 	stack->len = len;
 	HASH_ADD_KEYPTR(hh, spaces->stacks, stack->key, stack->len, stack);
+	if (!HASH_HAS(hh, stack)) {
+		free(stack);
+		return 0;
+	}
+	stack->number = ++spaces->last_stack;
 	return identity_ino(IDENTITY_STACKS, stack->number);
 }
 
@@ -212,10 +220,15 @@ static uint32_t add_space(struct fs *fs, struct space *space)
 		spaces->capacity = capacity;
 		memset(table, 0, (BLOBS + 1) * sizeof *table);
 	}
+	if (space->key) {
+		HASH_ADD_KEYPTR(hh, spaces->by_key, space->key, strlen(space->key), space);
+		if (!HASH_HAS(hh, space)) {
+			space_free(space);
+			return 0;
+		}
+	}
 	space->number = spaces->count;
 	spaces->table[spaces->count++] = space;
-	if (space->key)
-		HASH_ADD_KEYPTR(hh, spaces->by_key, space->key, strlen(space->key), space);
 	return space->number;
 }
 
@@ -247,7 +260,6 @@ int space_diff(struct fs *fs, const char *key, struct layer_object *object, fuse
 	struct need *need)
 {
 	struct space *space = space_by_key(fs, key);
-	uint32_t number;
 
 	if (!space) {
 		space = calloc(1, sizeof *space);
@@ -256,8 +268,11 @@ int space_diff(struct fs *fs, const char *key, struct layer_object *object, fuse
 		space->kind = SPACE_DIFF;
 		space->layer = object;
 		space->key = strdup(key);
-		number = add_space(fs, space);
-		if (!number)
+		if (!space->key) {
+			space_free(space);
+			return error_set(&need->err, ENOMEM, "out of memory");
+		}
+		if (!add_space(fs, space))
 			return error_set(&need->err, ENOMEM, "out of memory");
 	}
 	*ret = space_id(space->number, 0);
@@ -413,9 +428,11 @@ static int blob_add(struct fs *fs, struct blob *blob)
 		spaces->blobs = blobs;
 		spaces->blob_capacity = capacity;
 	}
+	HASH_ADD_KEYPTR(hh, spaces->blob_by_key, blob->key, strlen(blob->key), blob);
+	if (!HASH_HAS(hh, blob))
+		return -ENOMEM;
 	blob->number = spaces->blob_count;
 	spaces->blobs[spaces->blob_count++] = blob;
-	HASH_ADD_KEYPTR(hh, spaces->blob_by_key, blob->key, strlen(blob->key), blob);
 	return 0;
 }
 

@@ -20,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uthash.h>
 
+#include "fs/hash.h"
 #include "fs/spaces.h"
 #include "model/cleanup.h"
 
@@ -492,7 +492,11 @@ static struct flavour_slot *find_slot(struct fs *fs, const char *key)
 		return NULL;
 	HASH_DEL(fs->flavours, slot);
 	HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
-	return slot;
+	if (HASH_HAS(hh, slot))
+		return slot;
+	fs->flavour_bytes -= slot->cost;
+	slot_free(slot);
+	return NULL; /* then it is made anew */
 }
 
 static size_t cost_of(const struct flavour *flavour)
@@ -526,7 +530,8 @@ static void evict(struct fs *fs)
 }
 
 /* Takes the conversion's result into the table; on failure nothing is left of it. */
-static int keep_slot(struct fs *fs, struct flavour_slot *slot, char **key, int rc)
+static int keep_slot(
+	struct fs *fs, struct flavour_slot *slot, char **key, int rc, struct need *need)
 {
 	if (rc) {
 		slot_free(slot);
@@ -538,6 +543,11 @@ static int keep_slot(struct fs *fs, struct flavour_slot *slot, char **key, int r
 	slot->cost = cost_of(&slot->flavour);
 	fs->flavour_bytes += slot->cost;
 	HASH_ADD_KEYPTR(hh, fs->flavours, slot->key, strlen(slot->key), slot);
+	if (!HASH_HAS(hh, slot)) {
+		fs->flavour_bytes -= slot->cost;
+		slot_free(slot);
+		return error_set(&need->err, ENOMEM, "out of memory");
+	}
 	evict(fs);
 	return 0;
 }
@@ -561,7 +571,7 @@ int flavour_get(struct fs *fs, const char *repository, const struct digest *dige
 		if (!slot)
 			return error_set(&need->err, ENOMEM, "out of memory");
 		conversion.into = &slot->flavour;
-		rc = keep_slot(fs, slot, &key, convert(&conversion, &whole, 0, &top));
+		rc = keep_slot(fs, slot, &key, convert(&conversion, &whole, 0, &top), need);
 		descriptor_release(&top);
 		if (rc)
 			return rc;
@@ -712,7 +722,7 @@ int schema1_flavour_get(struct fs *fs, const struct place *place, const struct d
 		if (!slot)
 			return error_set(&need->err, ENOMEM, "out of memory");
 		conversion.into = &slot->flavour;
-		rc = keep_slot(fs, slot, &key, to_schema1(&conversion, place, manifest));
+		rc = keep_slot(fs, slot, &key, to_schema1(&conversion, place, manifest), need);
 		if (rc)
 			return rc;
 	}
