@@ -35,6 +35,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
 	struct http_transfer *t = context;
 	size_t len = size * count;
+	int rc;
 
 	if (t->plan != PLAN_NONE) /* trailers */
 		return len;
@@ -45,8 +46,9 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 	}
 	if (bytes[0] != '\r' && bytes[0] != '\n')
 		return len;
-	if (head_parse(&t->head, t->head_text.data, t->head_text.len, &t->failure.err)) {
-		t->failure.code = EPROTO;
+	rc = head_parse(&t->head, t->head_text.data, t->head_text.len, &t->failure.err);
+	if (rc) {
+		t->failure.code = -rc;
 		t->failure.patience = PATIENCE_ONCE;
 		return 0;
 	}
@@ -238,10 +240,12 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-static void set_text(CURL *easy, CURLoption option, const char *text)
+/* libcurl copies texts: what it has no memory for must not be left out, a proxy or the authorities
+ * least of all.  Other options cannot fail. */
+static void set_text(struct http_transfer *t, CURLoption option, const char *text)
 {
-	if (text)
-		(void)curl_easy_setopt(easy, option, text); /* fails for lack of memory only */
+	if (text && curl_easy_setopt(t->easy, option, text))
+		t->lacks_memory = true;
 }
 
 static void set_tls(struct http_transfer *t)
@@ -253,14 +257,15 @@ static void set_tls(struct http_transfer *t)
 
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->config.verify_tls ? 1L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->config.verify_tls ? 2L : 0L);
-	set_text(easy, CURLOPT_CAINFO, http->ca_file);
-	set_text(easy, CURLOPT_CAPATH, http->ca_path);
-	if (authorities.len) /* in place of the file, which is part of it */
-		(void)curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &authorities);
+	set_text(t, CURLOPT_CAINFO, http->ca_file);
+	set_text(t, CURLOPT_CAPATH, http->ca_path);
+	if (authorities.len && /* in place of the file, which is part of it */
+		curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &authorities))
+		t->lacks_memory = true;
 	if (t->is_elsewhere || !may_send_secrets(t)) /* a client certificate is a credential */
 		return;
-	set_text(easy, CURLOPT_SSLCERT, http->client_cert);
-	set_text(easy, CURLOPT_SSLKEY, http->client_key);
+	set_text(t, CURLOPT_SSLCERT, http->client_cert);
+	set_text(t, CURLOPT_SSLKEY, http->client_key);
 }
 
 /* As the Go tools do: loopback never goes through the environment's proxy, and
@@ -270,15 +275,15 @@ static void set_proxy(struct http_transfer *t)
 	const struct http *http = t->http;
 
 	if (http->config.stays_outside)
-		(void)curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "");
+		set_text(t, CURLOPT_NOPROXY, "");
 	if (http->unix_socket)
-		set_text(t->easy, CURLOPT_PROXY, "");
+		set_text(t, CURLOPT_PROXY, "");
 	else if (http->proxy || http->config.stays_outside)
-		set_text(t->easy, CURLOPT_PROXY, http->proxy ? http->proxy : "");
+		set_text(t, CURLOPT_PROXY, http->proxy ? http->proxy : "");
 	else if (http_host_is_loopback(strstr(t->origin, "://") + 3))
-		set_text(t->easy, CURLOPT_PROXY, "");
+		set_text(t, CURLOPT_PROXY, "");
 	else if (!http_url_is_https(t->origin))
-		set_text(t->easy, CURLOPT_PROXY, http->plain_proxy);
+		set_text(t, CURLOPT_PROXY, http->plain_proxy);
 	(void)curl_easy_setopt(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
@@ -289,8 +294,8 @@ static void set_cookies(struct http_transfer *t)
 	if (!t->http->cookies || t->hops)
 		return;
 	cookies_write(t->http->cookies, t->origin, &line);
-	if (!buf_status(&line)) /* libcurl copies it */
-		set_text(t->easy, CURLOPT_COOKIE, line.data);
+	if (!buf_status(&line))
+		set_text(t, CURLOPT_COOKIE, line.data);
 }
 
 static void set_method(struct http_transfer *t)
@@ -323,7 +328,7 @@ static void set_range(struct http_transfer *t)
 	else
 		(void)snprintf(text, sizeof text, "%llu-%llu", (unsigned long long)from,
 			(unsigned long long)t->wanted_end - 1);
-	set_text(t->easy, CURLOPT_RANGE, text);
+	set_text(t, CURLOPT_RANGE, text);
 	t->cursor = from;
 	if (t->has_response && !t->hops)
 		observer_count(t->http->observer, http_resumes, 1);
@@ -353,8 +358,8 @@ static void set_up(struct http_transfer *t)
 
 	curl_easy_reset(easy);
 	set_callbacks(t);
-	set_text(easy, CURLOPT_URL, t->url);
-	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	set_text(t, CURLOPT_URL, t->url);
+	set_text(t, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
@@ -362,10 +367,10 @@ static void set_up(struct http_transfer *t)
 		easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->config.connect_timeout_ms);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
-	set_text(easy, CURLOPT_USERAGENT, http->user_agent);
+	set_text(t, CURLOPT_USERAGENT, http->user_agent);
 	(void)curl_easy_setopt(
 		easy, CURLOPT_HTTPHEADER, may_send_secrets(t) ? t->headers : t->foreign_headers);
-	set_text(easy, CURLOPT_UNIX_SOCKET_PATH, http->unix_socket);
+	set_text(t, CURLOPT_UNIX_SOCKET_PATH, http->unix_socket);
 	set_cookies(t);
 	set_tls(t);
 	set_proxy(t);
@@ -387,9 +392,10 @@ int attempt_start(struct http_transfer *t)
 	t->part_start = t->position;
 	t->discarded = 0;
 	t->message[0] = '\0';
+	t->lacks_memory = false;
 	set_up(t);
 	set_range(t);
-	if (curl_multi_add_handle(t->http->multi, t->easy))
+	if (t->lacks_memory || curl_multi_add_handle(t->http->multi, t->easy))
 		return -ENOMEM;
 	t->state = STATE_ACTIVE;
 	observer_count(t->http->observer, http_requests, 1);

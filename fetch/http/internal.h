@@ -171,6 +171,7 @@ struct http_transfer {
 	enum http_zone reach;
 	enum http_zone zone;   /* of the peer at hand */
 	bool is_range_refused; /* Range gave nonsense once: never again */
+	bool lacks_memory;     /* for what the attempt was to be told */
 	bool has_asked_again;  /* a refused redirect target was started over */
 	unsigned failures;     /* since the last real progress */
 	uint64_t progress;     /* bytes delivered since the last failure */

@@ -50,6 +50,12 @@ char *http_url_for_log(const char *url, char *text, size_t len)
 	return text;
 }
 
+/* What libcurl cannot make of a URL is the URL's fault, but for this. */
+static int url_failure(CURLUcode code)
+{
+	return code == CURLUE_OUT_OF_MEMORY ? ENOMEM : EPROTO;
+}
+
 /* Parses, relative to base if there is one, and lets http and https pass only. */
 static int parse(CURLU *handle, const char *base, const char *url, struct error *err)
 {
@@ -64,7 +70,7 @@ static int parse(CURLU *handle, const char *base, const char *url, struct error 
 	if (!rc)
 		rc = curl_url_get(handle, CURLUPART_SCHEME, &scheme, 0);
 	if (rc)
-		return error_set(err, EPROTO, "URL '%s': %s",
+		return error_set(err, url_failure(rc), "URL '%s': %s",
 			http_url_for_log(url, text, sizeof text), curl_url_strerror(rc));
 	if (strcmp(scheme, "http") && strcmp(scheme, "https"))
 		return error_set(err, EPROTO, "URL '%s': neither http nor https",
@@ -112,6 +118,7 @@ int url_origin(char **ret, const char *url, struct error *err)
 	CLEANUP(curl_textp) char *scheme = NULL;
 	CLEANUP(curl_textp) char *host = NULL;
 	CLEANUP(curl_textp) char *port = NULL;
+	CURLUcode failure;
 	int rc;
 
 	if (!handle)
@@ -119,10 +126,14 @@ int url_origin(char **ret, const char *url, struct error *err)
 	rc = parse(handle, NULL, url, err);
 	if (rc)
 		return rc;
-	if (curl_url_get(handle, CURLUPART_SCHEME, &scheme, 0) ||
-		curl_url_get(handle, CURLUPART_HOST, &host, 0) ||
-		curl_url_get(handle, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT))
-		return error_set(err, EPROTO, "a URL without a host");
+	failure = curl_url_get(handle, CURLUPART_SCHEME, &scheme, 0);
+	if (!failure)
+		failure = curl_url_get(handle, CURLUPART_HOST, &host, 0);
+	if (!failure)
+		failure = curl_url_get(handle, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+	if (failure)
+		return error_set(err, url_failure(failure), "the origin of a URL: %s",
+			curl_url_strerror(failure));
 	for (char *c = host; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	if (asprintf(ret, "%s://%s:%s", scheme, host, port) < 0) {
