@@ -128,28 +128,30 @@ static void print_warning(struct observer *observer, enum log_level level, const
 	(void)fprintf(stderr, "imgfs: %s\n", line);
 }
 
-static void print_files(const char *what, uint64_t bytes, uint64_t files)
+static void put_files(struct buf *ret, const char *what, uint64_t bytes, uint64_t files)
 {
-	CLEANUP(buf_release) struct buf text = { .max = 64 };
-
-	put_bytes(&text, bytes);
-	(void)printf("%s %s in %" PRIu64 " file%s; ", what, text.data ? text.data : "", files,
-		files == 1 ? "" : "s");
+	(void)buf_printf(ret, "%s ", what);
+	put_bytes(ret, bytes);
+	(void)buf_printf(ret, " in %" PRIu64 " file%s; ", files, files == 1 ? "" : "s");
 }
 
 static int prune(struct cache *cache, uint64_t size, bool is_trial, struct error *err)
 {
-	CLEANUP(buf_release) struct buf left = { .max = 64 };
+	CLEANUP(buf_release) struct buf text = { .max = 1024 };
 	struct cache_pruned pruned;
 	int rc = cache_prune(cache, size, is_trial, &pruned, err);
 
 	if (rc)
 		return rc;
-	print_files(is_trial ? "would remove" : "removed", pruned.removed_bytes, pruned.removed);
+	put_files(
+		&text, is_trial ? "would remove" : "removed", pruned.removed_bytes, pruned.removed);
 	if (pruned.spared)
-		print_files("in use:", pruned.spared_bytes, pruned.spared);
-	put_bytes(&left, pruned.left_bytes);
-	(void)printf("left: %s\n", left.data ? left.data : "");
+		put_files(&text, "in use:", pruned.spared_bytes, pruned.spared);
+	(void)buf_append_text(&text, "left: ");
+	put_bytes(&text, pruned.left_bytes);
+	if (buf_status(&text))
+		return error_set(err, ENOMEM, "out of memory");
+	(void)puts(text.data);
 	return 0;
 }
 

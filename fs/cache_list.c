@@ -6,6 +6,7 @@
  */
 #include "fs/cache_list.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ struct listing {
 	size_t name_count;
 	struct node *nodes;
 	bool is_cut; /* out of memory */
+	int rc;      /* why a blob that can be read was not, or 0 */
 };
 
 static void listing_release(struct listing *listing)
@@ -159,45 +161,73 @@ static void add_child(struct listing *listing, struct node *node, const struct d
 	children[node->child_count++] = *digest;
 }
 
-static void read_children(struct listing *listing, struct node *node, enum document_kind kind,
+static int read_children(struct listing *listing, struct node *node, enum document_kind kind,
 	const struct buf *bytes)
 {
 	struct image_index idx;
 	struct image image;
+	int rc;
 
 	node->are_documents = kind == DOCUMENT_OCI_INDEX || kind == DOCUMENT_DOCKER_LIST;
 	if (node->are_documents) {
-		if (image_index_parse(&idx, kind, bytes->data, bytes->len, NULL))
-			return;
+		rc = image_index_parse(&idx, kind, bytes->data, bytes->len, NULL);
+		if (rc)
+			return rc;
 		for (size_t i = 0; i < idx.entry_count; i++)
 			add_child(listing, node, &idx.entries[i].digest);
 		image_index_release(&idx);
-		return;
+		return 0;
 	}
-	if (image_parse(&image, kind, bytes->data, bytes->len, NULL))
-		return;
+	rc = image_parse(&image, kind, bytes->data, bytes->len, NULL);
+	if (rc)
+		return rc;
 	add_child(listing, node, &image.config.digest);
 	for (size_t i = 0; i < image.layer_count; i++)
 		add_child(listing, node, &image.layers[i].digest);
 	image_release(&image);
+	return 0;
 }
 
-/* Of what cannot be read, or is no manifest, nothing is known. */
+/* One blob that cannot be read is told, and costs only what it would have told. */
+static void could_not_read(
+	struct listing *listing, const struct node *node, int rc, const struct error *err)
+{
+	char name[CACHE_ENTRY_NAME_MAX], line[LOG_LINE_MAX];
+
+	if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE) {
+		listing->rc = rc;
+		return;
+	}
+	log_escape(err->text, line, sizeof line);
+	(void)fprintf(stderr, "imgfs: %s: %s\n", cache_entry_name(node->blob, name), line);
+}
+
+/* Of what cannot be read, which is told, or is no manifest, nothing is known. */
 static void read_document(struct listing *listing, struct node *node, const char *media_type)
 {
 	CLEANUP(buf_release) struct buf bytes = { .max = DOCUMENT_MAX };
 	CLEANUP(readerp) struct reader *reader = NULL;
+	struct error err = { "" };
 	enum document_kind kind;
-	int fd;
+	int rc;
 
 	if (node->was_read || !node->blob || node->blob->size > DOCUMENT_MAX)
 		return;
 	node->was_read = true;
-	fd = cache_entry_open(listing->cache, node->blob, NULL);
-	if (fd < 0 || reader_of_copy(&reader, fd, NULL) || reader_append_to(reader, &bytes, NULL) ||
-		!bytes.len || document_kind(&kind, media_type, bytes.data, bytes.len, NULL))
+	rc = cache_entry_open(listing->cache, node->blob, &err);
+	if (rc >= 0)
+		rc = reader_of_copy(&reader, rc, &err);
+	if (!rc)
+		rc = reader_append_to(reader, &bytes, &err);
+	if (rc && rc != -ENOENT) /* evicted meanwhile */
+		could_not_read(listing, node, rc, &err);
+	if (rc || !bytes.len)
 		return;
-	read_children(listing, node, kind, &bytes);
+	rc = document_kind(&kind, media_type, bytes.data, bytes.len, NULL);
+	if (!rc)
+		rc = read_children(listing, node, kind, &bytes);
+	if (rc == -ENOMEM)
+		listing->rc = rc;
 }
 
 /* The name leads to the digest, and to what is below it. */
@@ -224,7 +254,10 @@ static void spread(struct listing *listing, const struct name *name, const struc
 
 static int find_names(struct listing *listing, struct error *err)
 {
-	cache_records(listing->cache, add_name, listing);
+	int rc = cache_records(listing->cache, add_name, listing, err);
+
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < listing->entry_count; i++) {
 		const struct cache_entry *entry = &listing->entries[i];
 		struct node *node = node_get(listing, &entry->digest);
@@ -242,7 +275,9 @@ static int find_names(struct listing *listing, struct error *err)
 		if (node && !node->name_count)
 			spread(listing, name, &name->digest, true, 0);
 	}
-	return listing->is_cut ? error_set(err, ENOMEM, "out of memory") : 0;
+	if (listing->is_cut)
+		listing->rc = -ENOMEM;
+	return listing->rc ? error_set(err, -listing->rc, "%s", strerror(-listing->rc)) : 0;
 }
 
 /* --- shown --- */

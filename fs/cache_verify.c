@@ -180,9 +180,10 @@ int verify_cache(struct cache *cache, bool is_trial, bool *ret_is_damaged, struc
 	if (!rc)
 		rc = check_all(&v, CACHE_INDEX, check_index, err);
 	free(v.entries);
+	if (!rc)
+		rc = cache_records(cache, check_record, &v, err);
 	if (rc)
 		return rc;
-	cache_records(cache, check_record, &v);
 	(void)printf("blobs: %" PRIu64 ", indexes: %" PRIu64 ", spools: %" PRIu64
 		     ", records: %" PRIu64 "; damaged: %" PRIu64 "\n",
 		v.kinds[CACHE_BLOB], v.kinds[CACHE_INDEX], v.kinds[CACHE_SPOOL], v.records,

@@ -100,7 +100,7 @@ static void keep_within(struct cache *cache, enum cache_dir dir, uint64_t size_m
 	struct records records = { NULL, 0, 0, false };
 	uint64_t left, removed = 0;
 
-	each_record(cache, dir, add_record, &records);
+	(void)each_record(cache, dir, add_record, &records); /* what is not seen stays */
 	left = records.size;
 	if (records.count > RECORDS_MAX || left > size_max) {
 		qsort(records.records, records.count, sizeof *records.records, oldest_first);

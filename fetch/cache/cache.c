@@ -258,13 +258,18 @@ static int check_version(struct cache *cache, struct error *err)
 	return 0;
 }
 
+/* One that is not there, and is not going to be: nothing is kept in it. */
+static bool cannot_be_made(int code)
+{
+	return code == EROFS || code == EACCES || code == EPERM || code == ENOSPC || code == EDQUOT;
+}
+
 static int open_dirs(struct cache *cache, struct error *err)
 {
 	for (size_t i = 0; i < DIR_COUNT; i++) {
 		cache->dirs[i] = open_below(cache->root, dir_names[i], !cache->is_surveyed);
-		if (cache->dirs[i] >= 0 || (cache->is_surveyed && errno == ENOENT) ||
-			errno == EROFS || errno == EACCES || errno == EPERM || errno == ENOSPC ||
-			errno == EDQUOT)
+		if (cache->dirs[i] >= 0 ||
+			(cache->is_surveyed ? errno == ENOENT : cannot_be_made(errno)))
 			continue;
 		return error_set(err, errno == ENOTDIR || errno == ELOOP ? EACCES : errno,
 			"cache '%s': '%s' is no directory of ours: %m", cache->path, dir_names[i]);

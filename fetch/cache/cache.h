@@ -128,7 +128,8 @@ int cache_entry_open(struct cache *cache, const struct cache_entry *entry, struc
 /* "blobs/sha256/HEX", in text. */
 enum { CACHE_ENTRY_NAME_MAX = 32 + DIGEST_HEX_MAX };
 char *cache_entry_name(const struct cache_entry *entry, char text[static CACHE_ENTRY_NAME_MAX]);
-/* Removes it, unless another file took its place, or (spare_used) somebody has it open. */
+/* Removes it, unless another file took its place (errno: ENOENT), or (spare_used) somebody has it
+ * open (EWOULDBLOCK).  False, and errno. */
 bool cache_entry_remove(struct cache *cache, const struct cache_entry *entry, bool spare_used);
 
 /* A ref or a list. */
@@ -142,7 +143,8 @@ struct cache_record {
 	const char *media_type; /* of a ref, or NULL */
 };
 typedef void cache_record_fn(const struct cache_record *record, void *context);
-void cache_records(struct cache *cache, cache_record_fn *fn, void *context);
+/* All records, or an error: then some may have been left out. */
+int cache_records(struct cache *cache, cache_record_fn *fn, void *context, struct error *err);
 bool cache_record_remove(struct cache *cache, const char *path);
 
 struct cache_pruned {

@@ -60,22 +60,26 @@ struct timespec used_at(const struct stat *st)
 	return compare_times(&st->st_atim, &st->st_mtim) > 0 ? st->st_atim : st->st_mtim;
 }
 
-void each_file(struct cache *cache, enum cache_dir dir, file_fn *fn, void *context)
+int each_file(struct cache *cache, enum cache_dir dir, file_fn *fn, void *context)
 {
-	int fd = cache->dirs[dir] < 0
-			 ? -1
-			 : openat(cache->dirs[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	CLEANUP(closep) int fd = -1;
 	struct dirent *entry;
+	DIR *stream;
+	int rc;
 
-	if (!stream) {
-		closep(&fd);
-		return;
-	}
-	while ((entry = readdir(stream)) != NULL)
+	if (cache->dirs[dir] < 0)
+		return 0;
+	fd = openat(cache->dirs[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	stream = fd < 0 ? NULL : fdopendir(fd);
+	if (!stream)
+		return -errno;
+	(void)TAKE_FD(fd); /* the stream's */
+	while (errno = 0, (entry = readdir(stream)) != NULL)
 		if (*entry->d_name != '.' && strlen(entry->d_name) < DIGEST_HEX_MAX)
 			fn(cache, dir, entry->d_name, context);
+	rc = -errno;
 	(void)closedir(stream);
+	return rc;
 }
 
 static void add_item(struct cache *cache, enum cache_dir dir, const char *name, void *context)
@@ -143,8 +147,8 @@ static uint64_t scan(struct cache *cache, uint64_t high, uint64_t low, struct sp
 	uint64_t left, removed = 0;
 
 	for (enum cache_dir dir = 0; dir <= DIR_PARTIAL; dir++)
-		each_file(cache, dir, add_item, &items);
-	each_file(cache, DIR_TMP, add_size, &items);
+		(void)each_file(cache, dir, add_item, &items); /* what is not seen stays */
+	(void)each_file(cache, DIR_TMP, add_size, &items);
 	left = items.size;
 	if (left > high && items.count)
 		qsort(items.items, items.count, sizeof *items.items, oldest_first);
@@ -263,7 +267,7 @@ void collect_dead(struct cache *cache)
 {
 	unsigned removed = 0;
 
-	each_file(cache, DIR_TMP, collect_one, &removed);
+	(void)each_file(cache, DIR_TMP, collect_one, &removed); /* another time, then */
 	observer_count(cache->observer, cache_tmp_removed, removed);
 	if (removed)
 		observer_log(cache->observer, LOG_LEVEL_INFO,

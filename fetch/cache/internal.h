@@ -74,14 +74,15 @@ int disk_error(struct cache *cache, int code, struct error *err, const char *wha
 __attribute__((format(printf, 2, 3))) void note_own(struct cache *cache, const char *fmt, ...);
 
 /* records.c: all below refs or proof, in no order; path is told from there. */
-/* A record that is there: *ret_bytes is to be freed, *ret_body lies in it.  -ENOENT: not there, or
- * it cannot be read; -EBADMSG: damaged. */
+/* A record that is there: *ret_bytes is to be freed, *ret_body lies in it.  -ENOENT: not there;
+ * -EBADMSG: damaged; else what the disk, or want of memory or descriptors, has against it. */
 int record_read(struct cache *cache, int dir, const char *name, char **ret_bytes, char **ret_body,
 	size_t *ret_len, uint64_t *ret_time, struct error *err);
 /* The body of a ref; -ENOENT: it is none. */
 int parse_ref(struct descriptor *ret, char *body, struct error *err);
 typedef void record_fn(struct cache *cache, const char *path, const struct stat *st, void *context);
-void each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context);
+/* 0, or the -errno for which some may have been left out. */
+int each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context);
 
 /* ageing.c */
 /* Is a record of that size worth writing, or would it push most others out? */
@@ -97,9 +98,10 @@ int tmp_create(struct cache *cache, char *name);
 int write_all(int fd, const void *bytes, size_t len, uint64_t offset); /* 0, or -1 and errno */
 
 /* evict.c */
-/* fn is called for each name; listing a directory of ours cannot be made to go on for ever. */
+/* fn is called for each name; listing a directory of ours cannot be made to go on for ever.  0, or
+ * the -errno for which some may have been left out. */
 typedef void file_fn(struct cache *cache, enum cache_dir dir, const char *name, void *context);
-void each_file(struct cache *cache, enum cache_dir dir, file_fn *fn, void *context);
+int each_file(struct cache *cache, enum cache_dir dir, file_fn *fn, void *context);
 /* When a file was used last. */
 struct timespec used_at(const struct stat *st);
 int compare_times(const struct timespec *a, const struct timespec *b);

@@ -155,46 +155,81 @@ struct walk {
 	record_fn *fn;
 	void *context;
 	struct buf path; /* of the directory, with a slash behind it; "" at the top */
+	int rc;          /* why something may have been left out, or 0 */
 };
+
+static void walk_dir(struct walk *walk, int fd, unsigned depth);
+
+/* Others come and go while we walk. */
+static void walk_failed(struct walk *walk, int code)
+{
+	if (!walk->rc && code != ENOENT)
+		walk->rc = -code;
+}
+
+static void walk_entry(struct walk *walk, int dir, const char *name, unsigned depth)
+{
+	struct stat st;
+	int fd;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		walk_failed(walk, errno);
+		return;
+	}
+	if (buf_append_text(&walk->path, name)) {
+		walk_failed(walk, -buf_status(&walk->path)); /* no path of ours is so long */
+		return;
+	}
+	if (is_own_file(&st)) {
+		walk->fn(walk->cache, walk->path.data, &st, walk->context);
+		return;
+	}
+	if (!S_ISDIR(st.st_mode) || depth >= WALK_DEPTH_MAX)
+		return;
+	fd = buf_append_text(&walk->path, "/") ? -1 : open_below(dir, name, false);
+	if (fd < 0)
+		walk_failed(walk, buf_status(&walk->path) ? -buf_status(&walk->path) : errno);
+	else
+		walk_dir(walk, fd, depth + 1);
+}
 
 /* Takes the fd. */
 static void walk_dir(struct walk *walk, int fd, unsigned depth)
 {
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	DIR *stream = fdopendir(fd);
 	size_t len = walk->path.len;
 	struct dirent *entry;
-	struct stat st;
 
 	if (!stream) {
+		walk_failed(walk, errno);
 		closep(&fd);
 		return;
 	}
-	while ((entry = readdir(stream)) != NULL) {
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
-			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			continue;
-		if (buf_append_text(&walk->path, entry->d_name))
-			break; /* no path of ours is so long */
-		if (is_own_file(&st))
-			walk->fn(walk->cache, walk->path.data, &st, walk->context);
-		else if (S_ISDIR(st.st_mode) && depth < WALK_DEPTH_MAX &&
-			 !buf_append_text(&walk->path, "/"))
-			walk_dir(walk, open_below(fd, entry->d_name, false), depth + 1);
+	while (!buf_status(&walk->path) && (errno = 0, entry = readdir(stream)) != NULL) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			walk_entry(walk, fd, entry->d_name, depth);
 		walk->path.len = len;
 	}
+	if (!buf_status(&walk->path) && errno)
+		walk_failed(walk, errno);
 	(void)closedir(stream);
 }
 
-void each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context)
+int each_record(struct cache *cache, enum cache_dir dir, record_fn *fn, void *context)
 {
-	struct walk walk = { cache, fn, context, { 0 } };
+	struct walk walk = { cache, fn, context, { 0 }, 0 };
+	int fd;
 
 	if (cache->dirs[dir] < 0)
-		return;
-	buf_init(&walk.path, PATH_MAX);
+		return 0;
 	/* An fd of its own: reading a directory moves its offset. */
-	walk_dir(&walk, openat(cache->dirs[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+	fd = openat(cache->dirs[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	buf_init(&walk.path, PATH_MAX);
+	walk_dir(&walk, fd, 0);
 	buf_release(&walk.path);
+	return walk.rc;
 }
 
 /* --- one of them --- */
@@ -255,14 +290,15 @@ static int no_record(struct error *err)
 	return error_set(err, ENOENT, "not in the cache");
 }
 
-/* The disk does not give it: a miss, like one that is not there. */
 static int no_read(struct cache *cache, struct error *err)
 {
-	(void)disk_error(cache, errno, NULL, "read");
-	return no_record(err);
+	int code = errno;
+
+	(void)disk_error(cache, code, NULL, "read");
+	return error_set(err, code, "%s", strerror(code));
 }
 
-/* The whole file with a NUL behind it, or -ENOENT. */
+/* The whole file with a NUL behind it; see record_read(). */
 static int read_file(struct cache *cache, int dir, const char *name, char **ret, size_t *ret_len,
 	struct error *err)
 {
@@ -273,7 +309,9 @@ static int read_file(struct cache *cache, int dir, const char *name, char **ret,
 
 	if (fd < 0)
 		return errno == ENOENT ? no_record(err) : no_read(cache, err);
-	if (fstat(fd, &st) || !is_own_file(&st) || st.st_size > RECORD_MAX)
+	if (fstat(fd, &st))
+		return no_read(cache, err);
+	if (!is_own_file(&st) || st.st_size > RECORD_MAX)
 		return no_record(err);
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
@@ -294,22 +332,25 @@ static int read_file(struct cache *cache, int dir, const char *name, char **ret,
 }
 
 /* Checks the first line and the hash; *ret_body points into bytes. */
-static int record_check(char *bytes, size_t len, char **ret_body, uint64_t *ret_time)
+static int record_check(
+	char *bytes, size_t len, char **ret_body, uint64_t *ret_time, struct error *err)
 {
 	char *line_end = memchr(bytes, '\n', len < HEAD_MAX ? len : HEAD_MAX);
 	char head[HEAD_MAX], hex[DIGEST_HEX_MAX];
 	struct digest digest;
 	uint64_t then;
 	char *body;
+	int rc;
 
 	if (!line_end || sscanf(bytes, "imgfs 1 %20" SCNu64 " ", &then) != 1)
-		return -ENOENT;
+		return error_set(err, EBADMSG, "its first line is none of ours");
 	body = line_end + 1;
-	if (record_hash(&digest, then, body, len - (size_t)(body - bytes), NULL))
-		return -ENOENT;
+	rc = record_hash(&digest, then, body, len - (size_t)(body - bytes), err);
+	if (rc)
+		return rc;
 	(void)snprintf(head, sizeof head, HEAD_FORMAT "%s\n", then, digest_hex(&digest, hex));
 	if (strlen(head) != (size_t)(body - bytes) || memcmp(head, bytes, strlen(head)))
-		return -ENOENT;
+		return error_set(err, EBADMSG, "its checksum is wrong");
 	*ret_body = body;
 	*ret_time = then;
 	return 0;
@@ -322,16 +363,16 @@ int record_read(struct cache *cache, int dir, const char *name, char **ret_bytes
 	size_t len = 0;
 	int rc = read_file(cache, dir, name, &bytes, &len, err);
 
+	if (!rc)
+		rc = record_check(bytes, len, ret_body, ret_time, err);
 	if (rc)
 		return rc;
-	if (record_check(bytes, len, ret_body, ret_time))
-		return error_set(err, EBADMSG, "its checksum is wrong");
 	*ret_len = len - (size_t)(*ret_body - bytes);
 	*ret_bytes = TAKE(bytes);
 	return 0;
 }
 
-/* *ret_bytes is to be freed, *ret_body lies in it. */
+/* *ret_bytes is to be freed, *ret_body lies in it.  One that the disk does not give is a miss. */
 static int record_get(struct cache *cache, const struct buf *path, const char *name,
 	char **ret_bytes, char **ret_body, size_t *ret_len, uint64_t *ret_age_s, struct error *err)
 {
@@ -344,13 +385,12 @@ static int record_get(struct cache *cache, const struct buf *path, const char *n
 	if (dir < 0)
 		return no_record(err);
 	rc = record_read(cache, dir, name, ret_bytes, ret_body, ret_len, &then, err);
-	if (rc == -EBADMSG) {
+	if (rc == -EBADMSG)
 		(void)unlinkat(dir, name, 0);
-		return no_record(err);
-	}
-	if (!rc)
-		*ret_age_s = age_of(then);
-	return rc;
+	if (rc)
+		return rc == -ENOMEM ? rc : no_record(err);
+	*ret_age_s = age_of(then);
+	return 0;
 }
 
 /* --- refs --- */

@@ -23,7 +23,7 @@
 struct entries {
 	struct cache_entry *entries;
 	size_t count;
-	bool is_cut; /* out of memory */
+	int rc; /* why some may be left out, or 0 */
 };
 
 static enum cache_dir dir_of(const struct cache_entry *entry)
@@ -57,16 +57,22 @@ static void add_entry(struct cache *cache, enum cache_dir dir, const char *name,
 	struct cache_entry entry = { .size = 0 };
 	struct stat st;
 
-	if (entries->is_cut || fstatat(cache->dirs[dir], name, &st, AT_SYMLINK_NOFOLLOW) ||
-		!is_own_file(&st) || !read_name(&entry, dir, name))
+	if (entries->rc)
+		return;
+	if (fstatat(cache->dirs[dir], name, &st, AT_SYMLINK_NOFOLLOW)) {
+		entries->rc = errno == ENOENT ? 0 : -errno; /* ENOENT: gone meanwhile */
+		return;
+	}
+	if (!is_own_file(&st) || !read_name(&entry, dir, name))
 		return;
 	if (!(entries->count & (entries->count - 1))) { /* full at powers of two */
 		size_t more = entries->count ? entries->count * 2 : 1;
 		struct cache_entry *grown = reallocarray(entries->entries, more, sizeof *grown);
 
-		entries->is_cut = !grown;
-		if (!grown)
+		if (!grown) {
+			entries->rc = -ENOMEM;
 			return;
+		}
 		entries->entries = grown;
 	}
 	entry.size = (uint64_t)st.st_size;
@@ -85,13 +91,17 @@ static int youngest_first(const void *a, const void *b)
 int cache_entries(
 	struct cache *cache, struct cache_entry **ret, size_t *ret_count, struct error *err)
 {
-	struct entries entries = { NULL, 0, false };
+	struct entries entries = { NULL, 0, 0 };
+	int rc = 0;
 
-	for (enum cache_dir dir = 0; dir <= DIR_PARTIAL; dir++)
-		each_file(cache, dir, add_entry, &entries);
-	if (entries.is_cut) {
+	for (enum cache_dir dir = 0; !rc && dir <= DIR_PARTIAL; dir++) {
+		rc = each_file(cache, dir, add_entry, &entries);
+		if (!rc)
+			rc = entries.rc;
+	}
+	if (rc) {
 		free(entries.entries);
-		return error_set(err, ENOMEM, "cache '%s': out of memory", cache->path);
+		return error_set(err, -rc, "cache '%s': %s", cache->path, strerror(-rc));
 	}
 	if (entries.count)
 		qsort(entries.entries, entries.count, sizeof *entries.entries, youngest_first);
@@ -229,11 +239,12 @@ static const char *text_of(const struct buf *buf)
 struct survey {
 	cache_record_fn *fn;
 	void *context;
+	int rc; /* why one was left out, or 0 */
 };
 
 static void tell_record(struct cache *cache, const char *path, const struct stat *st, void *context)
 {
-	const struct survey *survey = context;
+	struct survey *survey = context;
 	CLEANUP(freep) char *bytes = NULL;
 	CLEANUP(freep) char *whole = NULL;
 	CLEANUP(names_release) struct names names = { .is_list = false };
@@ -245,17 +256,26 @@ static void tell_record(struct cache *cache, const char *path, const struct stat
 	int rc = record_read(cache, cache->dirs[DIR_REFS], path, &bytes, &body, &len, &then, NULL);
 
 	(void)st;
-	if (asprintf(&whole, "%s/%s", dir_name(DIR_REFS), path) < 0) {
-		whole = NULL;
-		return; /* out of memory: it is left out */
-	}
 	if (rc == -ENOENT && faccessat(cache->dirs[DIR_REFS], path, F_OK, AT_SYMLINK_NOFOLLOW))
 		return; /* gone meanwhile */
-	record = (struct cache_record){ .path = whole, .is_damaged = rc != 0 };
-	if (rc == -ENOMEM || (!rc && read_path(&names, path)))
+	record = (struct cache_record){ .is_damaged = rc != 0 };
+	if (!rc)
+		rc = read_path(&names, path);
+	if (rc == -EINVAL)
 		return; /* not a name that we give */
-	if (!rc && !names.is_list)
-		record.is_damaged = parse_ref(&descriptor, body, NULL) != 0;
+	if (!rc && !names.is_list) {
+		rc = parse_ref(&descriptor, body, NULL);
+		record.is_damaged = rc != 0;
+	}
+	if (asprintf(&whole, "%s/%s", dir_name(DIR_REFS), path) < 0) {
+		whole = NULL;
+		rc = -ENOMEM;
+	}
+	if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE) { /* for which it cannot help */
+		survey->rc = rc;
+		return;
+	}
+	record.path = whole;
 	if (!record.is_damaged) {
 		record.host = text_of(&names.host);
 		record.repository = text_of(&names.repository);
@@ -266,11 +286,14 @@ static void tell_record(struct cache *cache, const char *path, const struct stat
 	survey->fn(&record, survey->context);
 }
 
-void cache_records(struct cache *cache, cache_record_fn *fn, void *context)
+int cache_records(struct cache *cache, cache_record_fn *fn, void *context, struct error *err)
 {
-	struct survey survey = { fn, context };
+	struct survey survey = { fn, context, 0 };
+	int rc = each_record(cache, DIR_REFS, tell_record, &survey);
 
-	each_record(cache, DIR_REFS, tell_record, &survey);
+	if (!rc)
+		rc = survey.rc;
+	return rc ? error_set(err, -rc, "cache '%s': %s", cache->path, strerror(-rc)) : 0;
 }
 
 bool cache_record_remove(struct cache *cache, const char *path)
@@ -287,6 +310,7 @@ struct pruning {
 	struct cache_entry *entries;
 	size_t count; /* of those that are left, sorted by digest */
 	bool is_trial;
+	int code; /* of one that could not be removed, or 0 */
 	struct cache_pruned *pruned;
 };
 
@@ -331,6 +355,8 @@ static bool prune_entry(struct pruning *pruning, const struct cache_entry *entry
 
 	if (entry->is_in_use ||
 		(!pruning->is_trial && !cache_entry_remove(pruning->cache, entry, true))) {
+		if (!entry->is_in_use && errno != EWOULDBLOCK && errno != ENOENT)
+			pruning->code = errno;
 		pruned->spared++;
 		pruned->spared_bytes += entry->size;
 		return false;
@@ -363,9 +389,13 @@ int cache_prune(struct cache *cache, uint64_t size, bool is_trial, struct cache_
 	pruning.entries = entries + count - pruning.count;
 	if (pruning.count)
 		qsort(pruning.entries, pruning.count, sizeof *entries, by_digest);
-	cache_records(cache, prune_ref, &pruning);
-	if (!pruning.count)
-		each_record(cache, DIR_PROOF, prune_proof, &pruning);
-	*ret = pruned;
-	return 0;
+	rc = cache_records(cache, prune_ref, &pruning, err);
+	if (!rc && !pruning.count)
+		rc = each_record(cache, DIR_PROOF, prune_proof, &pruning);
+	if (!rc && pruning.code)
+		rc = error_set(err, pruning.code, "cache '%s': not all could be removed: %s",
+			cache->path, strerror(pruning.code));
+	if (!rc)
+		*ret = pruned;
+	return rc;
 }
