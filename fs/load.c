@@ -130,7 +130,13 @@ bool load_is_transient(int rc)
 {
 	if (rc == -EIO || rc == -EBADMSG) /* as much as to say that the thing itself is malformed */
 		return false;
-	return source_is_away(rc) || rc == -ENOSPC || rc == -ENOMEM;
+	return source_is_away(rc) || rc == -ENOSPC || rc == -ENOMEM || rc == -EMFILE ||
+	       rc == -ENFILE || rc == -EAGAIN;
+}
+
+bool need_is_transient(const struct need *need, int rc)
+{
+	return load_is_transient(rc) || (rc == -EIO && need->is_unread);
 }
 
 /* Those who want it try again, with descriptors that were in use before. */

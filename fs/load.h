@@ -120,6 +120,7 @@ struct need {
 	uint64_t since_ms;  /* when the request came: what was asked for since is new enough */
 	bool is_stale;      /* something that was given is stale */
 	bool stale_is_fine; /* old lists and tags will do: their refresh took too long */
+	bool is_unread;     /* -EIO is of the way to the last document asked for, not its own */
 	/* By now_ms(): what was found may be another one then.  UINT64_MAX at first: never. */
 	uint64_t good_until_ms;
 };
@@ -151,6 +152,8 @@ struct request *load_ended(struct load *load);
 
 /* Says nothing about the thing itself, only that it could not be had now. */
 bool load_is_transient(int rc);
+/* The same of a document, or what is made of one. */
+bool need_is_transient(const struct need *need, int rc);
 
 void load_park(struct load *load, struct request *request);
 /* Takes a request off; cancels the load if nobody else waits and it is not nearly done. */

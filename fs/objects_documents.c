@@ -175,6 +175,7 @@ static int document_get(struct fs *fs, const char *repository, const struct desc
 		}
 	}
 	rc = load_want(&object->load, need);
+	need->is_unread = rc == -EIO;
 	if (rc)
 		return rc;
 	object->used_ms = now_ms();
@@ -295,7 +296,7 @@ static int platform_of(
 	if (*ret)
 		return 0;
 	rc = image_get(flat->fs, flat->repository, &entry->digest, &image, flat->need);
-	if (rc == LOAD_PENDING || load_is_transient(rc))
+	if (rc == LOAD_PENDING || need_is_transient(flat->need, rc))
 		return rc;
 	/* One that cannot be read gets a name all the same: its siblings live. */
 	if (!rc && image->has_config)
@@ -363,7 +364,7 @@ static int flatten_entry(struct flattening *flat, const struct descriptor *entry
 			return 0;
 	flat->seen[depth] = entry->digest;
 	rc = manifest_get(flat->fs, flat->repository, &entry->digest, &child, flat->need);
-	if (rc == LOAD_PENDING || load_is_transient(rc))
+	if (rc == LOAD_PENDING || need_is_transient(flat->need, rc))
 		return rc;
 	return rc ? 0 : flatten(flat, &child->index, depth + 1);
 }

@@ -119,7 +119,7 @@ static int add_attestation(struct fs *fs, const struct node *dir, const struct d
 	const struct document *document;
 	int rc = manifest_get(fs, dir->place.repository, digest, &document, need);
 
-	if (rc == LOAD_PENDING || load_is_transient(rc))
+	if (rc == LOAD_PENDING || need_is_transient(need, rc))
 		return rc;
 	for (size_t i = 0; !rc && i < document->image.layer_count; i++) {
 		rc = add_statement(statements, &document->image.layers[i], need);

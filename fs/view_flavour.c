@@ -308,7 +308,7 @@ static int complete_platform(
 		media_type_find(entry->media_type)->role != ROLE_MANIFEST)
 		return 0;
 	rc = image_get(conversion->fs, conversion->repository, child, &image, conversion->need);
-	if (rc == LOAD_PENDING || load_is_transient(rc))
+	if (rc == LOAD_PENDING || need_is_transient(conversion->need, rc))
 		return rc;
 	if (rc || !image->has_config)
 		return 0; /* "unknown" will do */
@@ -335,7 +335,7 @@ static int convert_child(struct conversion *conversion, const struct descriptor 
 		return 0;
 	}
 	rc = convert(conversion, entry, depth, converted);
-	if (rc == LOAD_PENDING || load_is_transient(rc))
+	if (rc == LOAD_PENDING || need_is_transient(conversion->need, rc))
 		return rc;
 	if (rc)
 		truncate_flavour(conversion->into, document_count, blob_count);

@@ -328,15 +328,16 @@ static const struct {
 	{ "rootfs", S_IFDIR, false },
 };
 
-/* The document is there and is at fault itself: it will be tomorrow.  (Not so while nobody could
- * say which one it is: manifest is not set then.) */
+/* The document is there and is at fault itself, or its config is: it will be tomorrow.  (Not so
+ * while nobody could say which one it is: manifest is not set then.) */
 static bool is_unreadable(struct fs *fs, const struct node *dir, const struct digest *manifest,
 	int rc, struct need *need)
 {
 	const struct document *raw;
 	struct need unused = *need;
 
-	return (rc == -EIO || rc == -EOPNOTSUPP || rc == -EFBIG) && digest_is_set(manifest) &&
+	return (rc == -EIO || rc == -EOPNOTSUPP || rc == -EFBIG) && !need->is_unread &&
+	       digest_is_set(manifest) &&
 	       !manifest_raw_get(fs, dir->place.repository, manifest, &raw, &unused);
 }
 
