@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/names.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "model/cleanup.h"
-
-enum { FILE_NAME_MAX = 255 };
 
 static bool needs_escape(const char *name, size_t i)
 {
@@ -18,25 +11,22 @@ static bool needs_escape(const char *name, size_t i)
 	return c == '/' || c == '%' || c < 0x20 || c == 0x7f || (i == 0 && (c == '_' || c == '.'));
 }
 
-char *name_escape(const char *name)
+char *name_escape(char text[static ESCAPED_NAME_MAX], const char *name)
 {
-	CLEANUP(freep) char *text = malloc(FILE_NAME_MAX + 4);
 	size_t used = 0;
 
-	if (!text)
-		return NULL;
 	for (size_t i = 0; name[i]; i++) {
-		if (needs_escape(name, i))
+		bool is_escaped = needs_escape(name, i);
+
+		if (used + (is_escaped ? 3 : 1) >= ESCAPED_NAME_MAX)
+			return NULL;
+		if (is_escaped)
 			used += (size_t)sprintf(text + used, "%%%02X", (unsigned char)name[i]);
 		else
 			text[used++] = name[i];
-		if (used > FILE_NAME_MAX) {
-			errno = ENAMETOOLONG;
-			return NULL;
-		}
 	}
 	text[used] = '\0';
-	return TAKE(text);
+	return text;
 }
 
 static int hex_value(char c)
@@ -44,13 +34,12 @@ static int hex_value(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-char *name_unescape(const char *file_name)
+char *name_unescape(char name[static ESCAPED_NAME_MAX], const char *file_name)
 {
-	CLEANUP(freep) char *name = malloc(strlen(file_name) + 1);
-	CLEANUP(freep) char *again = NULL;
+	char again[ESCAPED_NAME_MAX];
 	size_t used = 0;
 
-	if (!name)
+	if (strlen(file_name) >= ESCAPED_NAME_MAX)
 		return NULL;
 	for (const char *p = file_name; *p; p++) {
 		if (*p != '%') {
@@ -64,6 +53,5 @@ char *name_unescape(const char *file_name)
 	}
 	name[used] = '\0';
 	/* Only the one spelling counts, or a name would have two files. */
-	again = name_escape(name);
-	return again && !strcmp(again, file_name) ? TAKE(name) : NULL;
+	return name_escape(again, name) && !strcmp(again, file_name) ? name : NULL;
 }

@@ -12,9 +12,12 @@
 
 #include <stdbool.h>
 
-/* Owned by the caller; NULL when out of memory or too long (errno tells: ENAMETOOLONG). */
-char *name_escape(const char *name);
-/* The name whose escaped form this is; NULL when there is none. */
-char *name_unescape(const char *file_name);
+enum { ESCAPED_NAME_MAX = 256 }; /* with the NUL */
+
+/* text; NULL when it would be too long. */
+char *name_escape(char text[static ESCAPED_NAME_MAX], const char *name);
+/* The name whose escaped form file_name is; NULL when there is none.  No reason else: a name that
+ * is there is never taken for one that is not. */
+char *name_unescape(char name[static ESCAPED_NAME_MAX], const char *file_name);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/node.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,11 +164,16 @@ void nodes_each(struct fs *fs, void (*visit)(struct fs *fs, struct node *node, v
 
 struct node *node_child(struct fs *fs, struct node *parent, const char *name)
 {
-	CLEANUP(freep) struct name_key *key = key_of(parent->id, name);
-	struct node_slot *found = NULL;
+	_Alignas(struct name_key) char room[sizeof(struct name_key) + NAME_MAX];
+	struct name_key *key = (struct name_key *)(void *)room;
+	struct node_slot *found;
+	size_t len = strlen(name);
 
-	if (key)
-		HASH_FIND(by_name, fs->nodes->by_name, key, key_len(name), found);
+	if (len > NAME_MAX)
+		return NULL;
+	key->parent = parent->id;
+	memcpy(key->name, name, len);
+	HASH_FIND(by_name, fs->nodes->by_name, room, key_len(name), found);
 	return found ? &found->node : NULL;
 }
 

@@ -98,9 +98,9 @@ static void tell_news(struct fs *fs, struct node *node, void *context)
 		CLEANUP(freep)
 		char *component = news->repository ? strdup(text)
 						   : component_below(text, node->place.repository);
-		CLEANUP(freep) char *name = component ? name_escape(component) : NULL;
+		char name[ESCAPED_NAME_MAX];
 
-		if (name && *name)
+		if (component && name_escape(name, component) && *name)
 			add(fs, node, name);
 	}
 }

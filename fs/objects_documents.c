@@ -391,11 +391,12 @@ static int compare_names(const void *a, const void *b)
 
 static int rename_entry(struct platform_entry *entry, const char *suffix, char separator)
 {
-	CLEANUP(freep) char *escaped = name_escape(suffix);
+	char escaped[ESCAPED_NAME_MAX];
 	char *name = NULL;
 
 	/* A version too long for a name does not tell them apart: the digest will. */
-	if (!escaped || strlen(entry->name) + strlen(escaped) + 2 + DIGEST_SHORT > NAME_MAX)
+	if (!name_escape(escaped, suffix) ||
+		strlen(entry->name) + strlen(escaped) + 2 + DIGEST_SHORT > NAME_MAX)
 		return 0;
 	if (asprintf(&name, "%s%c%s", entry->name, separator, escaped) < 0)
 		return -ENOMEM;

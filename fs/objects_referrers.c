@@ -59,9 +59,9 @@ void referrers_forget(struct fs *fs)
 /* A type that cannot be a file name does not tell what it is. */
 static char *type_name(const char *type)
 {
-	char *name = type && *type ? name_escape(type) : NULL;
+	char name[ESCAPED_NAME_MAX];
 
-	return name ? name : strdup(untyped);
+	return strdup(type && *type && name_escape(name, type) ? name : untyped);
 }
 
 static int by_type(const void *a, const void *b)

@@ -68,7 +68,11 @@ static int find_tags(struct fs *fs, const char *repository, const struct digest 
 	(void)referrers_tag(subject, fallback);
 	for (size_t i = 0; i < ARRAY_SIZE(cosign_tags); i++) {
 		(void)snprintf(tag, sizeof tag, "%s.%s", fallback, cosign_tags[i].suffix);
-		known->tags[i] = name_list_has(list, tag) ? intern(fs, tag) : NULL;
+		if (!name_list_has(list, tag))
+			continue;
+		known->tags[i] = intern(fs, tag);
+		if (!known->tags[i])
+			return error_set(&need->err, ENOMEM, "out of memory");
 	}
 	return 0;
 }
@@ -85,9 +89,9 @@ static int find_known(struct fs *fs, const char *repository, const struct digest
 
 static bool is_cosign_type(size_t kind, const char *name)
 {
-	CLEANUP(freep) char *escaped = name_escape(cosign_tags[kind].type);
+	char escaped[ESCAPED_NAME_MAX];
 
-	return escaped && !strcmp(escaped, name);
+	return name_escape(escaped, cosign_tags[kind].type) && !strcmp(escaped, name);
 }
 
 static bool has_referrer_of(const struct known *known, const char *type)
@@ -193,9 +197,10 @@ static int types_list(struct fs *fs, struct node *dir, struct listing *ret, stru
 		if (!i || strcmp(known.referrers[i - 1].type, known.referrers[i].type) != 0)
 			rc = listing_add(ret, known.referrers[i].type, S_IFDIR, 0);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(cosign_tags); i++) {
-		CLEANUP(freep) char *type = name_escape(cosign_tags[i].type);
+		char type[ESCAPED_NAME_MAX];
 
-		if (type && known.tags[i] && !has_referrer_of(&known, type))
+		if (known.tags[i] && name_escape(type, cosign_tags[i].type) &&
+			!has_referrer_of(&known, type))
 			rc = listing_add(ret, type, S_IFDIR, 0);
 	}
 	return rc;

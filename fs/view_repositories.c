@@ -92,7 +92,7 @@ static int lookup_special(struct fs *fs, struct node *dir, const char *name,
 static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse_entry_param *ret,
 	struct need *need)
 {
-	CLEANUP(freep) char *component = name_unescape(name);
+	char component[ESCAPED_NAME_MAX];
 	CLEANUP(freep) char *path = NULL;
 	const struct name_list *list;
 	struct place place = dir->place;
@@ -105,7 +105,7 @@ static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse
 		return rc;
 	if (*name == '_')
 		return lookup_special(fs, dir, name, list, ret, need);
-	if (!component)
+	if (!name_unescape(component, name))
 		return no_such_file(need, name);
 	path = join(dir->place.repository, component);
 	place.repository = path ? intern(fs, path) : NULL;
@@ -142,9 +142,10 @@ static int list_components(
 		rc = add_component(&components, names->names[i], prefix, need);
 	name_list_sort(&components);
 	for (size_t i = 0; !rc && i < components.count; i++) {
-		CLEANUP(freep) char *name = name_escape(components.names[i]);
+		char name[ESCAPED_NAME_MAX];
 
-		rc = name ? listing_add(ret, name, S_IFDIR, 0) : 0;
+		if (name_escape(name, components.names[i]))
+			rc = listing_add(ret, name, S_IFDIR, 0);
 	}
 	name_list_release(&components);
 	return rc;

@@ -7,7 +7,6 @@
 #include "fs/views.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -79,7 +78,7 @@ static int has_untagged(struct fs *fs, const char *repository, bool *ret, struct
 static int tags_lookup(struct fs *fs, struct node *dir, const char *name,
 	struct fuse_entry_param *ret, struct need *need)
 {
-	CLEANUP(freep) char *tag = NULL;
+	char tag[ESCAPED_NAME_MAX];
 
 	if (!strcmp(name, untagged_name)) {
 		bool has_some;
@@ -93,8 +92,7 @@ static int tags_lookup(struct fs *fs, struct node *dir, const char *name,
 	}
 	if (!store_source(fs->store)->is_local && !tag_is_valid(name))
 		return no_such_file(need, name);
-	tag = name_unescape(name);
-	if (!tag)
+	if (!name_unescape(tag, name))
 		return no_such_file(need, name);
 	return lookup_tag(fs, dir, name, tag, ret, need);
 }
@@ -110,9 +108,9 @@ static int tags_list(struct fs *fs, struct node *dir, struct listing *ret, struc
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < tags->count; i++) {
-		CLEANUP(freep) char *name = name_escape(tags->names[i]);
+		char name[ESCAPED_NAME_MAX];
 
-		if (name && *name)
+		if (name_escape(name, tags->names[i]) && *name)
 			rc = listing_add(ret, name, S_IFDIR, 0);
 	}
 	if (!rc && has_some)

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -31,13 +30,11 @@ static const struct name_case {
 static void goes_both_ways(void **state)
 {
 	const struct name_case *c = *state;
-	CLEANUP(freep) char *file = name_escape(c->outside);
-	CLEANUP(freep) char *outside = NULL;
+	char file[ESCAPED_NAME_MAX], outside[ESCAPED_NAME_MAX];
 
-	assert_non_null(file);
+	assert_non_null(name_escape(file, c->outside));
 	assert_string_equal(file, c->file);
-	outside = name_unescape(file);
-	assert_non_null(outside);
+	assert_non_null(name_unescape(outside, file));
 	assert_string_equal(outside, c->outside);
 }
 
@@ -45,23 +42,31 @@ static void goes_both_ways(void **state)
 static void other_spellings_are_no_names(void **state)
 {
 	static const char *const spellings[] = { "%41", "a%2fb", "%", "a%2", "%zz", ".x", "_x" };
+	char name[ESCAPED_NAME_MAX];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(spellings); i++)
-		assert_null(name_unescape(spellings[i]));
+		assert_null(name_unescape(name, spellings[i]));
 }
 
 static void too_long_is_none(void **state)
 {
-	char name[300];
+	char name[300], text[ESCAPED_NAME_MAX];
 
 	(void)state;
 	memset(name, 'a', sizeof name);
 	name[255] = '\0';
-	free(name_escape(name));
+	assert_non_null(name_escape(text, name));
 	name[255] = 'a';
 	name[256] = '\0';
-	assert_null(name_escape(name));
+	assert_null(name_escape(text, name));
+	assert_null(name_unescape(text, name));
+	(void)memset(name, '/', 86); /* escaped, 3 bytes each */
+	name[85] = '\0';
+	assert_non_null(name_escape(text, name));
+	name[85] = '/';
+	name[86] = '\0';
+	assert_null(name_escape(text, name));
 }
 
 int main(void)
