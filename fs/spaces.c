@@ -171,7 +171,7 @@ void identity_count(struct fs *fs, const struct descriptor *blob)
 }
 
 /* Equal stacks of equal layers have one inode number; salt keeps apart what is more than its stack.
- */
+ * 0: out of memory. */
 static fuse_ino_t stack_ino(struct fs *fs, const struct space *space, const struct merge_ref *refs,
 	uint32_t count, uint64_t salt)
 {
@@ -364,7 +364,8 @@ static void tree_stat(
 	own(fs, st);
 }
 
-static void merged_directory_stat(
+/* 0, or -ENOMEM: a directory without its number would be another one. */
+static int merged_directory_stat(
 	struct fs *fs, const struct space *space, uint32_t directory, struct stat *st)
 {
 	struct merge_ref ref = merge_directory_ref(space->merge, directory);
@@ -383,10 +384,11 @@ static void merged_directory_stat(
 	only = count == 1 ? space->layers[refs[0].layer] : NULL;
 	if (only && !is_unique &&
 		!(tree_entry(&layer_object_layer(only)->tree, refs[0].entry)->flags & TREE_SPECIAL))
-		return;
+		return 0;
 	st->st_nlink = 1; /* unknown: counting would mean listing */
 	st->st_ino = stack_ino(
 		fs, space, refs, count, is_unique ? space_id(space->number, directory) : 0);
+	return st->st_ino ? 0 : -ENOMEM;
 }
 
 static void blob_stat(struct fs *fs, const struct blob *blob, struct stat *st)
@@ -629,15 +631,15 @@ static int diff_lookup(struct fs *fs, const struct target *dir, const char *name
 	return 0;
 }
 
-static void rootfs_entry(struct fs *fs, const struct space *space, const struct merge_child *child,
+static int rootfs_entry(struct fs *fs, const struct space *space, const struct merge_child *child,
 	struct fuse_entry_param *ret)
 {
 	if (!child->is_directory) {
 		entry_tree(fs, space->layers[child->ref.layer], child->ref.entry, ret);
-		return;
+		return 0;
 	}
 	entry_init(ret, space_id(space->number, child->directory));
-	merged_directory_stat(fs, space, child->directory, &ret->attr);
+	return merged_directory_stat(fs, space, child->directory, &ret->attr);
 }
 
 static int rootfs_lookup(struct fs *fs, const struct target *dir, const char *name,
@@ -650,8 +652,8 @@ static int rootfs_lookup(struct fs *fs, const struct target *dir, const char *na
 	if (rc)
 		return error_set(&need->err, -rc, "'%s': %s", name,
 			rc == -EIO ? "a hard link that leads nowhere" : strerror(-rc));
-	rootfs_entry(fs, space, &child, ret);
-	return 0;
+	rc = rootfs_entry(fs, space, &child, ret);
+	return rc ? error_set(&need->err, -rc, "%s", strerror(-rc)) : 0;
 }
 
 int space_lookup(struct fs *fs, fuse_ino_t id, const char *name, struct fuse_entry_param *ret,
@@ -694,7 +696,8 @@ int space_stat(struct fs *fs, fuse_ino_t id, struct stat *ret, struct need *need
 		tree_stat(fs, target.layer, target.number, ret);
 		break;
 	case SPACE_ROOTFS:
-		merged_directory_stat(fs, target.space, target.number, ret);
+		if (merged_directory_stat(fs, target.space, target.number, ret))
+			return error_set(&need->err, ENOMEM, "out of memory");
 		break;
 	case SPACE_NONE:
 		return no_entry(need);
@@ -918,9 +921,10 @@ static int add_merged(
 
 	if (child->is_directory) /* to have its number */
 		rc = merge_lookup(space->merge, listing->dir->number, name, name_len, &found);
+	if (!rc)
+		rc = rootfs_entry(listing->fs, space, &found, &entry);
 	if (rc)
 		return rc;
-	rootfs_entry(listing->fs, space, &found, &entry);
 	return listing->fn(listing->context, name, &entry, child->place);
 }
 
