@@ -368,6 +368,7 @@ static enum exit_status status_of(int rc)
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE:
+	case -EAGAIN: /* no thread */
 		return STATUS_SYSTEM;
 	case -EINTR:
 		return STATUS_INTERRUPTED;
