@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 #
-# The runs of tests/torture: "make WORK" writes an image to WORK as layout, archive and credentials for a registry;
-# "run WORK REGISTRY PROGRAM SAMPLE SEED [SCENARIO...]" reads it again and again, while one call of PROGRAM fails, or
-# some after each other, another one each time.  SAMPLE is how many of each kind are chosen per scenario, 0 for all, or
-# the only fault, as it was told.
+# The runs of tests/torture: "make WORK" writes an image to WORK as layout and archive; "run WORK REGISTRY PROGRAM
+# SAMPLE CLASS SEED [SCENARIO...]" reads it again and again, while one call of PROGRAM fails, or some after each other,
+# another one each time.  SAMPLE is how many of each kind are chosen per scenario, 0 for all, or the only fault, as it
+# was told; of one CLASS, or all if that is empty.
 
 import collections
 import copy
@@ -436,9 +436,10 @@ class Bench:
     MOUNTS = ["cold", "warm", "layout", "archive"]
     COMMANDS = ["index-gzip", "index-zstd", "list", "verify", "prune"]
 
-    def __init__(self, work, registry, program, sample, seed):
+    def __init__(self, work, registry, program, sample, one_class, seed):
         self.work, self.registry, self.program = work, registry, program
         self.sample, self.seed = sample, seed
+        self.faults = {name: faults for name, faults in FAULTS.items() if one_class in ("", name)}
         self.trees, self.outputs, self.made = {}, {}, {}
 
     def source(self, scenario):
@@ -577,7 +578,7 @@ class Bench:
     def draw(self, scenarios, sample):
         rng = random.Random(self.seed)
         for scenario in scenarios:
-            for name, faults in FAULTS.items():
+            for name, faults in self.faults.items():
                 count = self.made[scenario][name]
                 if not sample:
                     for first in range(1, count + 1):
@@ -608,8 +609,8 @@ class Bench:
         for scenario in scenarios:
             print(f"# {scenario}:", ", ".join(
                 f"{name} {counts[scenario, name]} of {self.made[scenario][name]}"
-                for name in FAULTS if self.made[scenario][name]))
-        for name in FAULTS:
+                for name in self.faults if self.made[scenario][name]))
+        for name in told:
             print(f"# told of {name}:", ", ".join(f"{what} {n}" for what, n in told[name].most_common()) or "nothing")
         struck = sum(n for key, n in counts.items() if len(key) == 3)
         print(f"# {len(tasks)} runs, {struck} of them with a call that failed; {failures} failures")
@@ -633,5 +634,5 @@ if sys.argv[1] == "make":
     make(sys.argv[2])
 else:
     adopt()
-    bench = Bench(*sys.argv[2:7])
-    sys.exit(0 if bench.run(sys.argv[7:]) else 1)
+    bench = Bench(*sys.argv[2:8])
+    sys.exit(0 if bench.run(sys.argv[8:]) else 1)
