@@ -37,6 +37,7 @@
 #include "fs/readiness.h"
 #include "fs/refresh_command.h"
 #include "fs/replies.h"
+#include "fs/report_command.h"
 #include "fs/sandbox.h"
 #include "fs/spaces.h"
 #include "fs/status_command.h"
@@ -496,6 +497,7 @@ static const struct command {
 	{ "status", "[--watch] [--json] [DIR]", "what mounts are doing", status_command },
 	{ "refresh", "DIR", "ask for tags and lists again", refresh_command },
 	{ "cache", "dir|list|prune|verify", "what is kept on disk", cache_command },
+	{ "report", "IMAGEDIR [-o FILE.html]", "what an image is made of", report_command },
 	{ "index", "BLOB -o FILE|--show FILE", "a layer's index, without a mount", index_command },
 	{ "help", "[COMMAND]", "all there is to say of a command", help_command },
 };
