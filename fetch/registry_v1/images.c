@@ -77,7 +77,7 @@ static int check_loop(const struct name_list *ids, struct error *err)
 }
 
 /* Newest first, not sorted. */
-static int parse_ancestry(
+int v1_parse_ancestry(
 	struct name_list *ret, const struct buf *body, const char *id, struct error *err)
 {
 	CLEANUP(json_putp) struct json_object *document = NULL;
@@ -101,7 +101,7 @@ static int get_ancestry(struct registry_v1 *v1, const char *repository, const ch
 
 	if (rc)
 		return rc;
-	rc = parse_ancestry(&list, &body, id, err);
+	rc = v1_parse_ancestry(&list, &body, id, err);
 	if (rc) {
 		name_list_release(&list);
 		return error_prefix(

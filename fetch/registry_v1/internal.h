@@ -83,6 +83,17 @@ bool v1_was_proven(struct registry_v1 *v1, const char *repository);
 void v1_sessions_free(struct registry_v1 *v1);
 
 /* names.c */
+/* Told of each tag and what it names; a failure ends it. */
+typedef int v1_visit(void *context, const char *tag, const char *id, struct error *err);
+struct v1_visitor {
+	v1_visit *visit;
+	void *context;
+	size_t dropped; /* which were neither a tag nor an id */
+};
+/* An answer with all tags of a repository. */
+int v1_visit_tags(struct v1_visitor *visitor, const struct buf *body, struct error *err);
+/* One with the id that a tag names. */
+bool v1_parse_id(const struct buf *body, char ret[static V1_ID_LEN + 1]);
 int v1_tags(struct source *source, const char *repository, struct name_list *ret,
 	struct cancel *cancel, struct error *err);
 /* What a tag names. */
@@ -90,6 +101,10 @@ int v1_tag_id(struct registry_v1 *v1, const char *repository, const char *tag,
 	char ret[static V1_ID_LEN + 1], struct cancel *cancel, struct error *err);
 
 /* images.c */
+/* An answer with the ids of an image and its ancestors, newest first; *ret has some even on
+ * failure. */
+int v1_parse_ancestry(
+	struct name_list *ret, const struct buf *body, const char *id, struct error *err);
 int v1_resolve(struct source *source, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
 int v1_manifest(struct source *source, const char *repository, const struct digest *digest,

@@ -21,16 +21,8 @@ enum {
 	SUBJECT_SIZE = REPOSITORY_MAX + TAG_MAX + 32,
 };
 
-/* Told of each pair; a failure ends it. */
-typedef int visit(void *context, const char *tag, const char *id, struct error *err);
-
-struct visitor {
-	visit *visit;
-	void *context;
-	size_t dropped;
-};
-
-static int visit_pair(struct visitor *visitor, const char *tag, const char *id, struct error *err)
+static int visit_pair(
+	struct v1_visitor *visitor, const char *tag, const char *id, struct error *err)
 {
 	if (!tag || !id || !tag_is_valid(tag) || !v1_id_is_valid(id)) {
 		visitor->dropped++;
@@ -39,7 +31,7 @@ static int visit_pair(struct visitor *visitor, const char *tag, const char *id, 
 	return visitor->visit(visitor->context, tag, id, err);
 }
 
-static int visit_object(struct visitor *visitor, struct json_object *document, struct error *err)
+static int visit_object(struct v1_visitor *visitor, struct json_object *document, struct error *err)
 {
 	json_object_object_foreach(document, tag, id)
 	{
@@ -52,7 +44,7 @@ static int visit_object(struct visitor *visitor, struct json_object *document, s
 	return 0;
 }
 
-static int visit_array(struct visitor *visitor, struct json_object *document, struct error *err)
+static int visit_array(struct v1_visitor *visitor, struct json_object *document, struct error *err)
 {
 	size_t count = json_object_array_length(document);
 
@@ -73,7 +65,7 @@ static int visit_array(struct visitor *visitor, struct json_object *document, st
 	return 0;
 }
 
-static int visit_tags(struct visitor *visitor, const struct buf *body, struct error *err)
+int v1_visit_tags(struct v1_visitor *visitor, const struct buf *body, struct error *err)
 {
 	CLEANUP(json_putp) struct json_object *document = NULL;
 	int rc = json_parse(&document, body->data ? body->data : "", body->len, err);
@@ -102,7 +94,7 @@ static int get_tags(struct registry_v1 *v1, struct v1_call *call, struct buf *bo
 	return rc;
 }
 
-static int read_tags(struct registry_v1 *v1, const char *repository, struct visitor *visitor,
+static int read_tags(struct registry_v1 *v1, const char *repository, struct v1_visitor *visitor,
 	struct cancel *cancel, struct error *err)
 {
 	char subject[SUBJECT_SIZE];
@@ -116,7 +108,7 @@ static int read_tags(struct registry_v1 *v1, const char *repository, struct visi
 	rc = get_tags(v1, &call, &body, cancel, err);
 	if (rc)
 		return rc;
-	rc = visit_tags(visitor, &body, err);
+	rc = v1_visit_tags(visitor, &body, err);
 	if (rc)
 		return error_prefix(err, rc, "%s: %s", v1->registry.name, subject);
 	if (visitor->dropped)
@@ -136,7 +128,7 @@ int v1_tags(struct source *source, const char *repository, struct name_list *ret
 	struct cancel *cancel, struct error *err)
 {
 	struct name_list list = { NULL, 0 };
-	struct visitor visitor = { .visit = add_name, .context = &list };
+	struct v1_visitor visitor = { .visit = add_name, .context = &list };
 	int rc;
 
 	if (!repository_is_valid(repository))
@@ -170,7 +162,7 @@ static int find_in_list(struct registry_v1 *v1, const char *repository, const ch
 	char ret[static V1_ID_LEN + 1], struct cancel *cancel, struct error *err)
 {
 	struct wanted wanted = { .tag = tag, .id = ret };
-	struct visitor visitor = { .visit = compare_name, .context = &wanted };
+	struct v1_visitor visitor = { .visit = compare_name, .context = &wanted };
 	int rc;
 
 	ret[0] = '\0';
@@ -182,7 +174,7 @@ static int find_in_list(struct registry_v1 *v1, const char *repository, const ch
 }
 
 /* A JSON string, which is all there is to parse: an id needs no escapes. */
-static bool parse_id(const struct buf *body, char ret[static V1_ID_LEN + 1])
+bool v1_parse_id(const struct buf *body, char ret[static V1_ID_LEN + 1])
 {
 	const char *text = body->data ? body->data : "";
 	char id[V1_ID_LEN + 1];
@@ -227,9 +219,9 @@ int v1_tag_id(struct registry_v1 *v1, const char *repository, const char *tag,
 		return rc;
 	status = http_response(transfer)->status;
 	if (status == 200)
-		rc = parse_id(&body, ret) ? 0
-					  : error_set(err, EIO, "%s: %s: no image id",
-						    v1->registry.name, subject);
+		rc = v1_parse_id(&body, ret) ? 0
+					     : error_set(err, EIO, "%s: %s: no image id",
+						       v1->registry.name, subject);
 	else if (!is_unanswered(status))
 		rc = v1_refused(v1, &call, transfer, &body, err);
 	http_close(transfer);
