@@ -12,7 +12,7 @@
 #include "fs/fs.h"
 #include "model/error.h"
 
-/* Can we mount at all? */
+/* When a mount has failed: is it for want of the device? */
 int device_check(struct error *err);
 
 /* After fuse_session_mount(), before the first request is received. */

@@ -225,6 +225,8 @@ static int mount_failed(const struct options *options, const char *said, struct 
 	static const char speaker[] = "fusermount3: ";
 	const char *cause = *said ? said : last_fuse_message;
 
+	if (!places_is_mounted(options) && device_check(err))
+		return -ENODEV;
 	if (!strncmp(cause, speaker, strlen(speaker)))
 		cause += strlen(speaker);
 	if (strstr(cause, "user_allow_other"))
@@ -366,6 +368,7 @@ static enum exit_status status_of(int rc)
 		return STATUS_OK;
 	case -EPERM:
 		return STATUS_USAGE;
+	case -ENODEV:
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE:
@@ -576,25 +579,14 @@ static enum exit_status help_command(int argc, char **argv)
 	return command->run ? command->run(2, words) : print_mount_help("imgfs");
 }
 
-static enum exit_status mount_places(const struct options *options)
-{
-	struct error err = { "" };
-	enum exit_status status = STATUS_FAILED;
-
-	if (!places_is_mounted(options) && device_check(&err))
-		status = STATUS_SYSTEM;
-	else if (!places_check_mountpoint(options, &err) && !places_check_options(options, &err))
-		return STATUS_OK;
-	complain(options, &err);
-	return status;
-}
-
 static enum exit_status mount_image(const struct options *options)
 {
-	enum exit_status status = mount_places(options);
+	struct error err = { "" };
 
-	if (status)
-		return status;
+	if (places_check_mountpoint(options, &err) || places_check_options(options, &err)) {
+		complain(options, &err);
+		return STATUS_FAILED;
+	}
 	/* Credentials stay out of core files, and /proc/PID is for root alone. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	return options->foreground ? serve(options, -1) : serve_in_background(options);
