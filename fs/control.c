@@ -20,49 +20,49 @@ enum { PROCESS_NAME_MAX = 32 };
 
 /* What the counters are called in stats.json and metrics. */
 static const struct {
-	const char *name;
+	const char *name, *help;
 	size_t offset;
 } counters[] = {
-#define COUNTER(name)                                                                              \
+#define COUNTER(name, help)                                                                        \
 	{                                                                                          \
-#name, offsetof(struct counters, name)                                             \
+#name, help, offsetof(struct counters, name)                                       \
 	}
-	COUNTER(http_requests),
-	COUNTER(http_retries),
-	COUNTER(http_retries_429),
-	COUNTER(http_retries_5xx),
-	COUNTER(http_retries_timeout),
-	COUNTER(http_retries_connect),
-	COUNTER(http_retries_broken),
-	COUNTER(http_failures),
-	COUNTER(http_resumes),
-	COUNTER(http_redirects),
-	COUNTER(net_dns),
-	COUNTER(net_connect),
-	COUNTER(net_tls),
-	COUNTER(net_stall),
-	COUNTER(net_redirect),
-	COUNTER(range_ignored),
-	COUNTER(range_refused),
-	COUNTER(auth_tokens),
-	COUNTER(auth_failures),
-	COUNTER(fetched_bytes),
-	COUNTER(fetch_coalesced),
-	COUNTER(mirror_requests),
-	COUNTER(mirror_failures),
-	COUNTER(verify_failures),
-	COUNTER(verify_failures_size),
-	COUNTER(tag_moves),
-	COUNTER(cache_hits),
-	COUNTER(cache_misses),
-	COUNTER(cache_corrupt),
-	COUNTER(cache_full),
-	COUNTER(cache_errors),
-	COUNTER(cache_waits),
-	COUNTER(cache_tmp_removed),
-	COUNTER(layers_indexed),
-	COUNTER(spans_decoded),
-	COUNTER(oom),
+	COUNTER(http_requests, "Requests sent, retries and redirects included"),
+	COUNTER(http_retries, "Requests sent again after a failure"),
+	COUNTER(http_retries_429, "Of these, because the registry is asked too often"),
+	COUNTER(http_retries_5xx, "Of these, because a server failed"),
+	COUNTER(http_retries_timeout, "Of these, because nothing came in time"),
+	COUNTER(http_retries_connect, "Of these, because there was no connection"),
+	COUNTER(http_retries_broken, "Of these, because an answer broke off or was none"),
+	COUNTER(http_failures, "Requests given up on"),
+	COUNTER(http_resumes, "Transfers that broke off and were continued"),
+	COUNTER(http_redirects, "Redirects followed"),
+	COUNTER(net_dns, "Attempts that failed for a name"),
+	COUNTER(net_connect, "Attempts that failed to connect"),
+	COUNTER(net_tls, "Attempts that failed in TLS"),
+	COUNTER(net_stall, "Attempts that failed because nothing came in time"),
+	COUNTER(net_redirect, "Attempts that failed for a redirect that was refused"),
+	COUNTER(range_ignored, "Answers with the whole where a part was asked for"),
+	COUNTER(range_refused, "Answers with another part than was asked for"),
+	COUNTER(auth_tokens, "Tokens fetched"),
+	COUNTER(auth_failures, "Requests that were not allowed"),
+	COUNTER(fetched_bytes, "Bytes of answers"),
+	COUNTER(fetch_coalesced, "Waits for what was under way for somebody else"),
+	COUNTER(mirror_requests, "Questions to mirrors"),
+	COUNTER(mirror_failures, "Questions that a mirror did not do its work for"),
+	COUNTER(verify_failures, "Digests or sizes that were others than asked for"),
+	COUNTER(verify_failures_size, "Of these, sizes"),
+	COUNTER(tag_moves, "Tags that pointed at something else when asked again"),
+	COUNTER(cache_hits, "Times that the cache had what was looked for"),
+	COUNTER(cache_misses, "Times that it had not"),
+	COUNTER(cache_corrupt, "Entries of the cache dropped because they were damaged"),
+	COUNTER(cache_full, "Writes to the cache without room"),
+	COUNTER(cache_errors, "Whatever else the disk of the cache refused"),
+	COUNTER(cache_waits, "Waits for a blob that another mount was fetching"),
+	COUNTER(cache_tmp_removed, "Files of dead writers removed from the cache"),
+	COUNTER(layers_indexed, "Layers indexed"),
+	COUNTER(spans_decoded, "Spans of layers decoded"),
+	COUNTER(oom, "Errors that readers saw for want of memory"),
 #undef COUNTER
 };
 
@@ -286,26 +286,47 @@ static void write_stats(struct fs *fs, struct buf *ret)
 	(void)buf_append_text(ret, "}\n");
 }
 
-static void write_metrics(struct fs *fs, struct buf *ret)
+static void put_metric(
+	struct buf *ret, const char *name, const char *type, const char *help, uint64_t value)
 {
-	unsigned in_flight = 0;
+	(void)buf_printf(ret, "# HELP imgfs_%s %s.\n# TYPE imgfs_%s %s\nimgfs_%s %" PRIu64 "\n",
+		name, help, name, type, name, value);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		(void)buf_printf(ret, "# TYPE imgfs_%s_total counter\nimgfs_%s_total %" PRIu64 "\n",
-			counters[i].name, counters[i].name, counter(fs, i));
-	(void)buf_append_text(ret, "# TYPE imgfs_fuse_requests_total counter\n");
+static void put_fuse_metrics(struct fs *fs, struct buf *ret)
+{
+	(void)buf_append_text(ret, "# HELP imgfs_fuse_requests_total Requests of the kernel.\n"
+				   "# TYPE imgfs_fuse_requests_total counter\n");
 	for (size_t i = 0; i < OP_COUNT; i++)
 		(void)buf_printf(ret, "imgfs_fuse_requests_total{op=\"%s\"} %" PRIu64 "\n",
 			operation_names[i], fs->requests[i]);
+}
+
+static void write_metrics(struct fs *fs, struct buf *ret)
+{
+	unsigned in_flight = 0;
+	char name[64];
+
 	for (const struct load *load = fs->running; load; load = load->next_running)
 		in_flight += load->type->describe != NULL;
-	(void)buf_printf(ret, "# TYPE imgfs_inflight gauge\nimgfs_inflight %u\n", in_flight);
-	(void)buf_printf(ret, "# TYPE imgfs_queue_depth gauge\nimgfs_queue_depth %" PRIu64 "\n",
-		queue_depth(fs));
-	(void)buf_printf(ret, "# TYPE imgfs_source_away gauge\nimgfs_source_away %d\n",
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+		(void)snprintf(name, sizeof name, "%s_total", counters[i].name);
+		put_metric(ret, name, "counter", counters[i].help, counter(fs, i));
+	}
+	put_fuse_metrics(fs, ret);
+	put_metric(ret, "errors_total", "counter", "Answers to the kernel with an error but ENOENT",
+		fs->errors);
+	put_metric(ret, "inflight", "gauge", "Transfers under way", in_flight);
+	put_metric(
+		ret, "queue_depth", "gauge", "Requests that wait for something", queue_depth(fs));
+	put_metric(ret, "source_away", "gauge", "Whether the source cannot be reached",
 		store_is_away(fs->store, NULL));
-	(void)buf_printf(ret, "# TYPE imgfs_cache_bytes gauge\nimgfs_cache_bytes %" PRIu64 "\n",
+	put_metric(ret, "known_bytes", "gauge", "Bytes of all layers seen in manifests",
+		fs->known_bytes);
+	put_metric(ret, "cache_bytes", "gauge", "Bytes in the cache",
 		fs->cache ? cache_used(fs->cache) : 0);
+	put_metric(ret, "cache_size_bytes", "gauge", "What the cache keeps to",
+		fs->cache ? fs->options->cache_size : 0);
 }
 
 static void write_log(struct fs *fs, struct buf *ret)
@@ -398,6 +419,7 @@ static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse
 {
 	bool has_repository = store_source(fs->store)->is_local || *dir->place.repository;
 	struct buf content;
+	int rc;
 
 	if (has_repository && !strcmp(name, "blobs"))
 		return entry_directory(
@@ -410,7 +432,10 @@ static int lookup(struct fs *fs, struct node *dir, const char *name, struct fuse
 			continue;
 		buf_init(&content, CONTROL_FILE_MAX);
 		files[i].write(fs, &content);
-		return entry_file(fs, dir, name, &content, 0, ret, need);
+		rc = entry_file(fs, dir, name, &content, 0, ret, need);
+		if (!rc)
+			node_fix_ino(fs, ret, (unsigned)i);
+		return rc;
 	}
 	return no_such_file(need, name);
 }

@@ -39,7 +39,8 @@ struct nodes {
 	uint64_t last; /* counter behind 1 << 62 */
 };
 
-#define NODE_BIT (UINT64_C(1) << 62)
+#define NODE_BIT  (UINT64_C(1) << 62)
+#define FIXED_BIT (UINT64_C(1) << 61) /* in a st_ino: see node_fix_ino() */
 
 static struct node_slot *slot(struct node *node)
 {
@@ -317,6 +318,16 @@ double node_stat(struct fs *fs, struct node *node, struct stat *ret)
 	ret->st_size = (off_t)node->content_len;
 	ret->st_blocks = (blkcnt_t)((node->content_len + 511) / 512);
 	return attributes_timeout(fs, node, now);
+}
+
+void node_fix_ino(struct fs *fs, struct fuse_entry_param *entry, unsigned number)
+{
+	struct node *node = node_find(fs, entry->ino);
+
+	if (!node)
+		return;
+	node->ino = NODE_BIT | FIXED_BIT | number;
+	entry->attr.st_ino = node->ino;
 }
 
 int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_entry_param *ret)

@@ -92,6 +92,9 @@ void node_forget(struct fs *fs, fuse_ino_t id, uint64_t count);
 
 /* Fills *ret for a node; timeout in seconds. -ENOMEM when node is NULL. */
 int entry_node(struct fs *fs, struct node *node, double timeout, struct fuse_entry_param *ret);
+/* An entry whose nodes come and go is shown as one file all the time: by a number of its own. cp(1)
+ * takes one that has another number when it is opened for another file. */
+void node_fix_ino(struct fs *fs, struct fuse_entry_param *entry, unsigned number);
 /*
  * Attributes, and for how many seconds the kernel may believe them.
  *
