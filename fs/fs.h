@@ -144,6 +144,7 @@ struct fs {
 	bool shows_progress;
 	bool has_inited;     /* the kernel's INIT was answered */
 	bool wants_parallel; /* lookups in one directory: not said yet, see device.h */
+	bool has_no_opendir; /* the kernel can be told that no directory has to be opened */
 	uid_t uid;
 	gid_t gid;
 };

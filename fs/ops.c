@@ -77,6 +77,12 @@ static int resolve(struct fs *fs, fuse_ino_t ino, struct node **ret_node, fuse_i
 	return 0;
 }
 
+/* The root of a mount with -o rootfs: the one door there is, and all are behind it. */
+static bool is_only_door(struct fs *fs, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID && node_root(fs)->view->alias;
+}
+
 /* What rests on an old answer is asked for again as soon as we ask ourselves. */
 static void limit_timeout(struct fuse_entry_param *entry, const struct need *need)
 {
@@ -133,7 +139,7 @@ static int do_getattr(struct fs *fs, struct request *request, struct need *need)
 		rc = entry_alias(fs, node, &entry, need);
 		st = entry.attr;
 		timeout = entry.attr_timeout;
-	} else if (node && node->view->alias) { /* the root of a mount with -o rootfs */
+	} else if (is_only_door(fs, request->ino)) {
 		fuse_ino_t id;
 
 		rc = node->view->alias(fs, node, &id, need);
@@ -223,11 +229,12 @@ static int page_add_child(
 	return page_add(context, name, entry, (off_t)place + DOTS);
 }
 
-/* Nothing is kept for an open directory: the kernel goes on from where the last reply ended. */
 /*
- * A listing needs nothing of it; but who opens a directory asks for its attributes before he reads
- * it (tar(1), cp(1)): here is where one waits for what is behind a door, and where it cannot be
- * entered.  Answered ENOSYS, it would never come again.
+ * Nothing is kept for an open directory: the kernel goes on from where the last reply ended.  But
+ * who opens a directory may ask for its attributes before he reads it, as tar(1) does: here is
+ * where one waits for what is behind a door, and where it cannot be entered.  Told ENOSYS, the
+ * kernel never asks again, and keeps all names: once the only door is open, nobody has to wait for
+ * another one.
  */
 static int do_opendir(struct fs *fs, struct request *request, struct need *need)
 {
@@ -236,9 +243,13 @@ static int do_opendir(struct fs *fs, struct request *request, struct need *need)
 	fuse_ino_t id;
 	int rc = resolve(fs, request->ino, &node, &id, need);
 
-	if (!rc)
+	if (rc)
+		return rc;
+	if (fs->has_no_opendir && is_only_door(fs, request->ino))
+		(void)fuse_reply_err(request->req, ENOSYS);
+	else
 		(void)fuse_reply_open(request->req, &info);
-	return rc;
+	return 0;
 }
 
 static int do_readdir(struct fs *fs, struct request *request, struct need *need)
@@ -723,6 +734,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
 					      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
 	fs->wants_parallel = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
+	fs->has_no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* A guess that only the first reply of a directory is worth attributes: most who want them
 	 * read all names first, and would then look up each. */
 	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;

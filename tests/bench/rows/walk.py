@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walks over the merged tree, its index saved."""
+"""Walks over the merged tree, its index saved: the root of a mount with -o rootfs."""
 import contextlib
 import time
 
