@@ -17,6 +17,13 @@ fi
 # What others have mounted shall end when they unmount it, and not live on in here.
 awk '$3 == "fuse.imgfs" { print $2 }' /proc/self/mounts | while read -r at; do umount -l "$(printf %b "$at")"; done
 
+# Whatever this test has mounted, also for a user, whose mounts root cannot look at.
+unmount_all() {
+	awk -v below="$work/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts | tac |
+		while read -r at; do umount -l "$(printf %b "$at")"; done
+}
+at_exit unmount_all
+
 # Nothing of the system's is ever mounted below $work, which is removed at the end: only ours over the system's.
 
 # cover FILE TARGET: with a file of $work.
