@@ -186,6 +186,21 @@ chown "$uid" "$mnt"
 echo user_allow_other >>/etc/fuse.conf
 user_mounts "$IMGFS" "$source" "$mnt" -o allow_other
 
+# Where credentials are looked for: in the directory that he would have as XDG_RUNTIME_DIR, if it is his.
+if [[ -d /run/user && -e $fault_program ]]; then
+	mount -t tmpfs -o mode=755 tmpfs /run/user
+	at_exit umount -l /run/user
+	mkdir "/run/user/$uid"
+	start_faultregistry "app=$images" --auth basic --user reader:word
+	places() { # where he was told that they are looked for
+		assert_eq "$(exit_code as_user "$IMGFS" "docker://$registry/app" "$mnt")" 32 "without credentials"
+		grep -o "credentials: .*" "$work/stderr"
+	}
+	assert_contains "$(places)" "credentials: /run/containers/$uid/auth.json, " "a directory that is not his"
+	chown "$uid" "/run/user/$uid"
+	assert_contains "$(places)" "credentials: /run/user/$uid/containers/auth.json, " "a directory that is his"
+fi
+
 # auto_unmount leaves a fusermount3 behind, which keeps nobody's output open, and no dead mount.
 output=$(timeout 60 "$IMGFS" "$source" "$mnt" -o "$opts,auto_unmount" 2>&1) || fail "auto_unmount: $output"
 mountpoint -q "$mnt" || fail "auto_unmount: not mounted"
