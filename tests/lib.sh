@@ -118,7 +118,16 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-remove_work() { rm -rf --one-file-system -- "$work"; }
+# What is mounted below may be a part of the system on the same device: nothing is removed through it.
+mounted_below() { awk -v below="$work/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo; }
+remove_work() {
+	mounted_below | sort -r | while read -r directory; do umount -l "$directory"; done
+	if [[ -n $(mounted_below) ]]; then
+		echo "still mounted below $work: $(mounted_below)" >&2
+		return 1
+	fi
+	rm -rf --one-file-system -- "$work"
+}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/imgfs-$test_name.XXXXXX")
 at_exit remove_work
