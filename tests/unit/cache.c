@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -27,6 +28,7 @@
 
 #include "fetch/cancel.h"
 #include "fetch/observer.h"
+#include "fetch/disk.h"
 #include "model/cleanup.h"
 #include "tests/unit/failing_disk.h"
 
@@ -693,6 +695,70 @@ static void a_full_disk_is_enospc(void **state)
 	wait_for_child(child);
 	assert_int_equal(count_files(*state, "tmp"), 0);
 	assert_int_equal(count_files(*state, "partial"), 1);
+}
+
+/* A disk of that many bytes, of which so many are free; 0: the real one. */
+static uint64_t disk_size, disk_free;
+
+int __wrap_fstatvfs64(int fd, struct statvfs *ret);
+int __real_fstatvfs64(int fd, struct statvfs *ret);
+
+int __wrap_fstatvfs64(int fd, struct statvfs *ret)
+{
+	if (!disk_size)
+		return __real_fstatvfs64(fd, ret);
+	*ret = (struct statvfs){
+		.f_frsize = 512, .f_blocks = disk_size / 512, .f_bavail = disk_free / 512
+	};
+	return 0;
+}
+
+/* A twentieth is left, but of a large disk no more than 1 GiB. */
+static void some_of_a_disk_is_left(void **state)
+{
+	static const struct {
+		uint64_t size, free, bytes;
+		bool has_room;
+	} rows[] = {
+		{ 20 << 20, 3 << 20, 2 << 20, true },
+		{ 20 << 20, 3 << 20, (2 << 20) + 1, false },
+		{ 20 << 20, 1 << 20, 0, true },
+		{ 20 << 20, 0, 0, false },
+		{ UINT64_C(1) << 40, (UINT64_C(1) << 30) + 512, 512, true },
+		{ UINT64_C(1) << 40, UINT64_C(1) << 30, 512, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		disk_size = rows[i].size;
+		disk_free = rows[i].free;
+		assert_int_equal(disk_has_room(0, rows[i].bytes), rows[i].has_room);
+	}
+	disk_size = 0;
+}
+
+/* What is old goes first, once; when that does not help, there is no room. */
+static void what_nobody_asked_for_leaves_room(void **state)
+{
+	struct cache *cache = open_cache(*state, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	struct error err = { "" };
+
+	put(cache, CACHE_BLOB, &digest, "hello", 5);
+	assert_int_equal(cache_writer_new(&writer, cache, CACHE_SPOOL, &digest, NULL), 0);
+	assert_int_equal(cache_writer_reserve(writer, 100, &err), 0);
+	assert_true(has(cache, CACHE_BLOB, &digest));
+	disk_size = 20 << 20;
+	disk_free = 1 << 20;
+	assert_int_equal(cache_writer_reserve(writer, 100, &err), -ENOSPC);
+	assert_true(*err.text);
+	assert_false(has(cache, CACHE_BLOB, &digest));
+	disk_free = 2 << 20;
+	assert_int_equal(cache_writer_reserve(writer, 100, &err), 0);
+	disk_size = 0;
+	cache_writer_free(writer, false);
+	cache_close(cache);
 }
 
 static void a_cache_removed_under_us_is_a_miss(void **state)
@@ -1384,6 +1450,8 @@ int main(void)
 		PLACED(waiting_ends_with_a_cancel),
 		PLACED(a_partial_can_start_over),
 		PLACED(a_full_disk_is_enospc),
+		PLACED(some_of_a_disk_is_left),
+		PLACED(what_nobody_asked_for_leaves_room),
 		PLACED(a_cache_removed_under_us_is_a_miss),
 		PLACED(the_least_recently_used_goes_first),
 		PLACED(what_was_just_committed_stays),
