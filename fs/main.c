@@ -481,6 +481,18 @@ static enum exit_status serve_in_background(const struct options *options)
 	return serve(options, ends[1]);
 }
 
+/* Of those that whoever started us has closed, /dev/null is made: what is opened next would be
+ * taken for them, and get our messages.  Programs that we start need them, too. */
+static void complete_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	closep(&fd);
+}
+
 /* --- commands --- */
 
 static int print(const struct buf *text)
@@ -625,6 +637,7 @@ int main(int argc, char **argv)
 	const struct command *command = find_command(word);
 	const char *meant = *word && !command ? meant_command(word) : NULL;
 
+	complete_descriptors();
 	complete_environment();
 	if (!strcmp(word, "--complete")) /* for shells alone */
 		return (int)complete_command(argc - 1, argv + 1);
