@@ -66,7 +66,7 @@ row_many_readers() {
 }
 
 row_many_files() {
-	local n
+	local n depth deepest=0
 	mount_app
 	cold
 	local here=$image
@@ -74,18 +74,26 @@ row_many_files() {
 		cold
 	done
 	rules '[{"match": {"path": "/blobs/"}, "do": {"rate": 400000}}]'
-	find "$mnt"/i0[1-9]/linux_amd64/rootfs "$mnt"/i1[0-2]/linux_amd64/rootfs -name '*' -type d \
-		-printf '%p/first\n%p/body\n%p/last\n' >"$work/files"
-	for n in {1..10}; do cat "$work/files"; done | xargs -P 128 -n 1 cat >"$work/bytes" 2>"$work/stderr" &
+	for n in {01..12}; do
+		printf '%s\n' "$mnt/i$n/linux_amd64/rootfs/"{first,body,last}
+	done >"$work/files"
+	for n in {1..10}; do cat "$work/files"; done | xargs -P 256 -n 1 cat >"$work/bytes" 2>"$work/stderr" &
 	local readers=$!
 	while ! has_ended "$readers"; do
 		timeout 2 cat "$here/config.json" >"$work/stdout" || fail "a cached document waits for layers"
+		depth=$(timeout 2 jq .queue_depth "$mnt/.imgfs/stats.json") || fail "the statistics wait for layers"
+		deepest=$((depth > deepest ? depth : deepest))
 	done
+	((deepest >= 12)) || fail "never more than $deepest requests wait"
+	poll 5 nobody_waits || fail "queue_depth without readers"
+	(($(threads_of "${daemons[$mnt]}") <= 64)) || fail "$(threads_of "${daemons[$mnt]}") threads"
 	wait "$readers" || fail "readers failed: $(head -n 3 "$work/stderr")"
 	assert_eq "$(stat -c %s "$work/bytes")" $((10 * 12 * 610000)) "bytes"
 	(($(requests .peak_active) <= 16)) || fail "$(requests .peak_active) at once"
 	unmount "$mnt"
 }
+
+nobody_waits() { [[ $(counter "$mnt" .queue_depth) == 0 ]]; }
 
 row_descriptors() {
 	# Files that are kept open for who may come again make room for who comes.
