@@ -33,7 +33,7 @@ struct report_layer {
 	char *created, *created_by;        /* "" when absent */
 	uint64_t stored_size;              /* bytes of the blob; REPORT_UNKNOWN */
 	uint64_t plain_size;               /* of its tar; REPORT_UNKNOWN */
-	uint64_t added, modified, deleted; /* paths, as changes.txt has them */
+	uint64_t added, modified, deleted; /* paths, as changes.txt has them; or REPORT_UNKNOWN */
 	uint64_t files, file_bytes;
 	uint64_t wasted_bytes; /* of file_bytes */
 };

@@ -156,7 +156,7 @@ int report_put_map(const struct report *report, struct buf *ret, struct error *e
 	if (rc)
 		return error_set(err, -rc, "out of memory");
 	(void)buf_append_text(ret,
-		"<section>\n<h2>Root file system</h2>\n"
+		"<section class=\"keep\">\n<h2>Root file system</h2>\n"
 		"<p class=\"dim\">Each file has the area of its size and the colour of the layer "
 		"that it comes from; point at it for its path. Small ones are put together.</p>\n");
 	put_key(report, ret);

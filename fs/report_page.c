@@ -43,6 +43,14 @@ static void put_size_cell(struct buf *ret, uint64_t size)
 	put(ret, "</td>");
 }
 
+static void put_count_cell(struct buf *ret, const char *sign, uint64_t count)
+{
+	if (count == REPORT_UNKNOWN)
+		put(ret, "<td class=\"r\">?</td>");
+	else
+		(void)buf_printf(ret, "<td class=\"r\">%s%" PRIu64 "</td>", sign, count);
+}
+
 /* Rounded down, so that 100 % is nothing less. */
 static void put_percent(struct buf *ret, double part)
 {
@@ -80,7 +88,7 @@ static void put_head(const struct report *report, struct buf *ret)
 		(void)buf_printf(ret, ".l%zu{--h:%zu}\n", i + 1,
 			(HUE_FIRST + i * HUE_STEP_THOUSANDTHS / 1000) % 360);
 	put(ret, "</style>\n</head>\n<body>\n"
-		 "<svg width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>"
+		 "<svg class=\"patterns\" width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>"
 		 "<pattern id=\"hatch\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" "
 		 "patternTransform=\"rotate(45)\"><rect class=\"hatch-ground\" width=\"5\" "
 		 "height=\"5\"/><rect class=\"hatch-line\" width=\"2.5\" height=\"5\"/></pattern>"
@@ -244,17 +252,16 @@ static void put_layer_row(const struct report *report, size_t i, double scale, s
 	put_size_cell(ret, layer->plain_size);
 	if (report->has_rootfs) {
 		put_size_cell(ret, layer->wasted_bytes);
-		(void)buf_printf(ret,
-			"<td class=\"r\">+%" PRIu64 "</td><td class=\"r\">~%" PRIu64
-			"</td><td class=\"r\">\xe2\x88\x92%" PRIu64 "</td>",
-			layer->added, layer->modified, layer->deleted);
+		put_count_cell(ret, "+", layer->added);
+		put_count_cell(ret, "~", layer->modified);
+		put_count_cell(ret, "\xe2\x88\x92", layer->deleted);
 	}
 	(void)buf_printf(
 		ret, "</tr>\n<tr><td></td><td colspan=\"%d\">", report->has_rootfs ? 7 : 3);
 	put_command(layer->created_by, ret);
-	put(ret, "<br/><small><code>");
+	put(ret, "<div><small><code>");
 	html_put(ret, layer->digest);
-	put(ret, "</code></small></td></tr></tbody>\n");
+	put(ret, "</code></small></div></td></tr></tbody>\n");
 }
 
 static void put_layers(const struct report *report, struct buf *ret)

@@ -216,7 +216,7 @@ static int read_info(struct report_layer *layer, const char *directory, struct e
 	return rc ? error_prefix(err, rc, "%s", path) : 0;
 }
 
-/* Lines are "A /path"; no name breaks one. */
+/* Lines are "A /path"; no name breaks one.  What would be too long for a file is not known. */
 static int count_changes(struct report_layer *layer, const char *directory, struct error *err)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -228,6 +228,10 @@ static int count_changes(struct report_layer *layer, const char *directory, stru
 	if (make_path(&path, "%s/changes.txt", directory))
 		return out_of_memory(err);
 	file = fopen(path, "re");
+	if (!file && errno == EFBIG) {
+		layer->added = layer->modified = layer->deleted = REPORT_UNKNOWN;
+		return 0;
+	}
 	if (!file)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	while (getline(&line, &room, file) > 0) {

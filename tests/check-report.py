@@ -271,7 +271,8 @@ def main():
     check_figures(found, figures(layout, ref))
     for page in pages:
         check_page(page, found)
-    print("\n".join(differences[:20]))
+    for difference in differences[:20]:
+        print(difference)
     return 1 if differences else 0
 
 
