@@ -4,23 +4,24 @@
 . "$(dirname "$0")/../lib.sh"
 
 offered() { "$IMGFS" --complete "$@" | sed '/^:/d; s/\t.*//'; }
-# described PAGE...: names at the beginning of their paragraphs: "*uid=*_N_, *gid=*_N_".
-described() { sed -n '/^\*/p' "$@" | { grep -oE '(^|, )\*[a-z_\\]+(=|\*|$)' || true; } | tr -d '*,=\\ '; }
+# described PAGE...: at the beginning of their paragraphs: "uid=" and "gid=" of "*uid=*_N_, *gid=*_N_".
+described() { sed -n '/^\*/p' "$@" | { grep -oE '(^|, )\*[a-z_\\]+(=|\*|$)' || true; } | tr -d '*,\\ '; }
 
-offered imgfs -o '' | tr -d = | sort >"$work/options"
+offered imgfs -o '' | sort >"$work/offered"
+tr -d = <"$work/offered" | sort >"$work/options"
 [[ $(wc -l <"$work/options") -gt 30 ]] || fail "no options are offered"
 sed -n '/^# OPTIONS/,/^## Letters/p' "$repository/man/mount.imgfs.8.scd" >"$work/section"
-described "$work/section" | sort >"$work/described"
+described "$work/section" | tr -d = | sort >"$work/described"
 uniq -d "$work/described" >"$work/twice"
 [[ ! -s $work/twice ]] || fail "described twice: $(<"$work/twice")"
 comm -23 "$work/options" "$work/described" >"$work/missing"
 [[ ! -s $work/missing ]] || fail "offered, but no paragraph of mount.imgfs(8): $(<"$work/missing")"
 # (What is accepted and ignored is not offered.)
 sed -i '/^## Accepted/,$d' "$work/section"
-described "$work/section" | sort | comm -23 - "$work/options" >"$work/missing"
+described "$work/section" | tr -d = | sort | comm -23 - "$work/options" >"$work/missing"
 [[ ! -s $work/missing ]] || fail "described, but not offered: $(<"$work/missing")"
 for page in imgfs.1 imgfs.5; do
-	described "$repository/man/$page.scd" | sort | comm -12 - "$work/options" >"$work/twice"
+	described "$repository/man/$page.scd" | sort | comm -12 - "$work/offered" >"$work/twice"
 	[[ ! -s $work/twice ]] || fail "described in $page, too: $(<"$work/twice")"
 done
 
