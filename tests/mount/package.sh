@@ -55,7 +55,7 @@ at_exit umount -l "$work/system"
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # shellcheck disable=SC2016 # apt's variable
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
-echo "deb $mirror $suite main" >"$work/system/etc/apt/sources.list"
+echo "deb ${mirror:-http://deb.debian.org/debian} $suite main" >"$work/system/etc/apt/sources.list"
 cp -L /etc/resolv.conf "$work/system/etc/resolv.conf"
 cp "$PACKAGE" "$work/system/imgfs.deb"
 cp "$repository/debian/tests/smoke" "$work/system/smoke"
