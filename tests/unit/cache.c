@@ -1222,6 +1222,12 @@ static const struct cache_entry *find_entry(
 	return NULL;
 }
 
+static void ignore_record(const struct cache_record *record, void *context)
+{
+	(void)record;
+	(void)context;
+}
+
 static void entries_are_listed(void **state)
 {
 	struct place *place = *state;
@@ -1264,6 +1270,30 @@ static void entries_are_listed(void **state)
 	assert_true(entry->is_partial && entry->is_in_use && entry->size == 2);
 	cache_writer_free(writer, false);
 	(void)close(fd);
+	cache_close(cache);
+}
+
+/* Not an empty one: who asked for all would have been told of a part. */
+static void a_directory_that_cannot_be_read_is_an_error(void **state)
+{
+	struct place *place = *state;
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct digest digest = hello();
+	struct descriptor descriptor = { .digest = digest, .size = 5 };
+	struct cache_entry *entries;
+	struct cache_pruned pruned;
+	size_t count;
+
+	put(cache, CACHE_BLOB, &digest, HELLO, 5);
+	assert_int_equal(cache_ref_put(cache, "host", "a/b", "c", &descriptor, NULL), 0);
+	disk_fails(in_cache(place, "blobs/sha256"), false, false);
+	assert_int_equal(cache_entries(cache, &entries, &count, NULL), -EIO);
+	assert_int_equal(cache_prune(cache, 0, false, &pruned, NULL), -EIO);
+	disk_is_mended();
+	disk_fails(in_cache(place, "refs/host/a"), false, false);
+	assert_int_equal(cache_records(cache, ignore_record, NULL, NULL), -EIO);
+	disk_is_mended();
+	assert_true(has(cache, CACHE_BLOB, &digest));
 	cache_close(cache);
 }
 
@@ -1468,6 +1498,7 @@ int main(void)
 		PLACED(the_oldest_lists_go),
 		PLACED(what_is_being_written_counts),
 		PLACED(entries_are_listed),
+		PLACED(a_directory_that_cannot_be_read_is_an_error),
 		PLACED(one_that_was_replaced_is_not_removed),
 		PLACED(pruning_spares_what_is_in_use),
 		PLACED(records_tell_their_names),
