@@ -491,7 +491,7 @@ static bool close_oldest_blob(struct objects *objects, const struct blob_object 
 	struct blob_object *oldest = NULL;
 
 	for (struct blob_object *each = objects->blobs; each; each = each->hh.next)
-		if (each->is_open && each != keep && (!oldest || each->used_ms < oldest->used_ms))
+		if (each != keep && each->is_open && (!oldest || each->used_ms < oldest->used_ms))
 			oldest = each;
 	if (oldest)
 		blob_close(oldest);
