@@ -79,7 +79,7 @@ static int isal_enter(
 /* How many of the bytes are to be fed at once. */
 static size_t portion(const struct inflate_state *z, size_t left)
 {
-	size_t most = STORED_PIECE;
+	size_t most = READ_PIECE;
 
 	if (z->block_state == ISAL_BLOCK_HDR)
 		most = sizeof z->tmp_in_buffer - (size_t)z->tmp_in_size;

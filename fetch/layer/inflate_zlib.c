@@ -57,7 +57,7 @@ static int zlib_step(struct inflate *base, struct bytes *in, uint8_t *out, size_
 {
 	struct zlib_inflate *zlib = zlib_inflate(base);
 	z_stream *z = &zlib->z;
-	size_t given = in->left < STORED_PIECE ? in->left : STORED_PIECE;
+	size_t given = in->left < READ_PIECE ? in->left : READ_PIECE;
 	int rc;
 
 	z->next_in = (Bytef *)in->next;
