@@ -174,6 +174,7 @@ static bool may_reach(struct http_transfer *t, enum http_zone zone)
 {
 	if (!is_bounded(t) || zone <= t->reach)
 		return true;
+	observer_count(t->http->observer, net_redirect, t->hops > 0);
 	failure_set(t, EIO, PATIENCE_NONE, "%s an internal address",
 		t->hops ? "redirected to" : "its name is one of");
 	return false;

@@ -180,6 +180,7 @@ tried() {
 	printf '%s\n' "$rc"
 }
 
+auth_file "public.example.org:$port" >"$work/public.json"
 challenge "http://tokens.example.org:$port/token"
 assert_eq "$(tried r.example.org)" 0 "a token server of the same site"
 (($(requests .auth.basic) > 0)) || fail "it had no password"
@@ -208,6 +209,20 @@ reset_requests
 assert_eq "$(tried public.example.org)" 32 "a token server that redirects inside"
 assert_contains "$(<"$work/stderr")" "internal address" "a redirect inside"
 assert_eq "$(requests '.paths["/inside"].requests // 0')" 0 "requests inside"
+
+# ---- a registry that sends its readers inside ---------------------------------------------------
+
+rules "[{\"match\": {\"path\": \"^/v2/\", \"auth\": false}, \"do\": {\"status\": 401,
+	\"www_authenticate\": \"Bearer realm=\\\"http://public-tokens.example.org:$port/token\\\"\"}},
+	{\"match\": {\"path\": \"/blobs/\"}, \"do\": {\"redirect\": \"http://inner.example.org:$port/inside\"}}]"
+reset_requests
+mount_imgfs "docker://public.example.org:$port/app" "$work/inside" \
+	"cache_dir=$cache.4,tls_verify=no,authfile=$work/public.json"
+assert_fails "Input/output error" ls "$work/inside/1.0/linux_amd64/"
+assert_contains "$(<"$work/inside/.imgfs/log")" "internal address" "what the log says"
+assert_eq "$(requests '.paths["/inside"].requests // 0')" 0 "requests inside"
+(($(counter "$work/inside" .net_redirect) > 0)) || fail "the redirect was not counted"
+unmount "$work/inside"
 
 # ---- client certificates ----------------------------------------------------------------------
 

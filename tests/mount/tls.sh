@@ -114,6 +114,19 @@ done
 start_front named elsewhere
 refuses "$port" "certificate" "cert_dir=$work/certs"
 
+# ---- no way back to http -------------------------------------------------------------------------
+
+rm -rf "$cache"
+start_front downgrade server
+mount_imgfs "docker://127.0.0.1:$port/app:1.0" "$mnt" "retries=0,cert_dir=$work/certs"
+rules "[{\"match\": {\"path\": \"/blobs/\"}, \"do\": {\"redirect\": \"http://127.0.0.1:$plain/plain\"}}]"
+assert_fails "Input/output error" cat "$mnt/linux_amd64/rootfs/etc/os-release"
+assert_contains "$(<"$mnt/.imgfs/log")" "refused to be redirected from https" "what the log says"
+assert_eq "$(requests '.paths["/plain"].requests // 0')" 0 "requests by http"
+(($(counter "$mnt" .net_redirect) > 0)) || fail "the redirect was not counted"
+rules '[]'
+unmount "$mnt"
+
 # ---- the client's --------------------------------------------------------------------------------
 
 start_front strict server --client-ca "$pki/clients.pem"
