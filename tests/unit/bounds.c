@@ -135,7 +135,8 @@ static void listings_are_bounded(void **state)
 
 static void waiting_requests_are_bounded(void **state)
 {
-	struct fs fs = { .options = &options };
+	struct observer observer = { .log = NULL };
+	struct fs fs = { .options = &options, .observer = &observer };
 	const struct load_type type = { .pool = POOL_LOOK };
 	struct node *node;
 
@@ -155,6 +156,7 @@ static void waiting_requests_are_bounded(void **state)
 	assert_int_equal(replies, 1);
 	assert_int_equal(last_reply, ENOMEM);
 	assert_int_equal(fs.parked, PARKED_MAX);
+	assert_int_equal(observer.counters.fetch_coalesced, PARKED_MAX - 1); /* all but the first */
 
 	/* They are answered, and others have their room. */
 	for (struct request *request = missing.waiters; request; request = request->next)
