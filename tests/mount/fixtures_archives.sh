@@ -39,7 +39,7 @@ complain() {
 	failures=$((failures + 1))
 }
 # Where bsdtar is no measure; tests/unit/tar.c and tree.c have these by the specification.
-declare -A apart=(
+declare -A differing=(
 	[go--pax-global-records.tar]="bsdtar passes over global records"
 	[go--nil-uid.tar]="bsdtar reads a field that the header's kind does not have"
 	[commons-compress--long-name-gnu.tar]="a name that no file system takes"
@@ -53,7 +53,7 @@ while read -r name kind verdict; do
 	tar-valid)
 		if ((rc)); then
 			complain "$name: $(head -n 1 "$work/stderr")"
-		elif [[ -z ${apart[$name]:-} ]]; then
+		elif [[ -z ${differing[$name]:-} ]]; then
 			rm -rf "$work/extracted"
 			mkdir "$work/extracted"
 			LC_ALL=C.UTF-8 bsdtar -xf "$archives/$name" -C "$work/extracted" 2>"$work/bsdtar" || true
