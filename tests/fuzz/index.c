@@ -27,9 +27,10 @@ enum {
 	AT_WINDOWS_LEN = 88,
 	AT_SPAN_COUNT = 96,
 	AT_WINDOW_COUNT = 100,
-	HEADER_LEN = 512,
-	SPAN_LEN = 40,
-	STATE_LEN = 96,
+	AT_STATE_COUNT = 128,
+	HEADER_LEN = 520,
+	SPAN_LEN = 48,
+	STATE_LEN = 104,
 	WINDOW_LEN = 16,
 	SPANS_TRIED = 2,
 };
@@ -71,8 +72,8 @@ static bool make_agree(uint8_t *bytes, size_t len)
 	tree_len = get(bytes + AT_TREE_LEN, 8);
 	if (tree_len > len)
 		return false;
-	end = HEADER_LEN + (tree_len + 7) / 8 * 8 +
-	      get(bytes + AT_SPAN_COUNT, 4) * (SPAN_LEN + STATE_LEN) +
+	end = HEADER_LEN + (tree_len + 7) / 8 * 8 + get(bytes + AT_SPAN_COUNT, 4) * SPAN_LEN +
+	      get(bytes + AT_STATE_COUNT, 4) * STATE_LEN +
 	      get(bytes + AT_WINDOW_COUNT, 4) * WINDOW_LEN;
 	if (end > len)
 		return false;
@@ -110,6 +111,19 @@ static void walk_tree(const struct layer *layer)
 	(void)sum;
 }
 
+/* By the plain bytes of a span in the spool, the stored ones of another. */
+static bool is_proved(const struct layer *layer, uint32_t i, const uint8_t *bytes)
+{
+	const struct span *span = &layer->spans[i];
+	struct span_state state = layer->states[span->state];
+
+	if (span->in_spool)
+		span_state_advance(&state, decoded, span->plain_len);
+	else
+		span_state_advance(&state, bytes + span->stored_offset, span->stored_len);
+	return !memcmp(&state, &layer->states[span->state + 1], sizeof state);
+}
+
 static void read_spans(const struct layer *layer, const uint8_t *bytes, size_t len)
 {
 	CLEANUP(closep) int spool_fd = file_of(bytes, len);
@@ -120,7 +134,7 @@ static void read_spans(const struct layer *layer, const uint8_t *bytes, size_t l
 	for (uint32_t i = 0; i < layer->span_count && i < SPANS_TRIED; i++) {
 		must(layer_span_at(layer, layer->spans[i].plain_offset) == i);
 		if (!layer_decode_span(layer, i, blob, spool_fd, decoded, NULL))
-			must(chain_proves(layer, i, decoded));
+			must(is_proved(layer, i, bytes));
 	}
 	(void)layer_verify(layer, spool_fd, &is_spool, NULL);
 }

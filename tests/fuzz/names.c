@@ -59,20 +59,15 @@ static void check_platform(const char *text)
 
 static void check_name(const char *text)
 {
-	CLEANUP(freep) char *escaped = name_escape(text);
-	CLEANUP(freep) char *back = escaped ? name_unescape(escaped) : NULL;
-	CLEANUP(freep) char *other = name_unescape(text);
+	char escaped[ESCAPED_NAME_MAX], back[ESCAPED_NAME_MAX];
 
-	if (escaped) {
+	if (name_escape(escaped, text)) {
 		check(strlen(escaped) <= 255 && !strchr(escaped, '/'));
 		check(*escaped != '.' && *escaped != '_');
-		check(back && !strcmp(back, text));
+		check(name_unescape(back, escaped) && !strcmp(back, text));
 	}
-	if (other) {
-		CLEANUP(freep) char *again = name_escape(other);
-
-		check(again && !strcmp(again, text));
-	}
+	if (name_unescape(back, text))
+		check(name_escape(escaped, back) && !strcmp(escaped, text));
 }
 
 static void check_repository_name(const char *text)

@@ -85,7 +85,7 @@ static void check_file(const char *bytes, size_t len)
 		(void)close(fd);
 	}
 	(void)close(dir);
-	cache_records(cache, see, NULL);
+	(void)cache_records(cache, see, NULL, NULL);
 	if (!cache_ref_get(cache, "h", "r", "t", &found, &age, NULL))
 		check_descriptor(&found);
 	(void)cache_list_get(cache, "h", "r", "tags", &list, &age, NULL);
