@@ -273,11 +273,6 @@ uint64_t hashing_post_stored(struct hashing *hashing, const uint8_t *bytes, size
 	return hashing->posted;
 }
 
-uint64_t hashing_posted(const struct hashing *hashing)
-{
-	return hashing->posted;
-}
-
 void hashing_wait(struct hashing *hashing, uint64_t number)
 {
 	if (!number)

@@ -211,7 +211,6 @@ uint64_t hashing_post_stored(struct hashing *hashing, const uint8_t *bytes, size
  * returns is over. */
 uint64_t hashing_post(struct hashing *hashing, enum hash_what what, const void *bytes, size_t len);
 void hashing_wait(struct hashing *hashing, uint64_t number);
-uint64_t hashing_posted(const struct hashing *hashing); /* of the last job; 0: done at once */
 /* All jobs so far are done, and none runs. */
 void hashing_drain(struct hashing *hashing);
 /* All jobs are done; no more can follow.  A failure of one of them is told here. */
