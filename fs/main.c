@@ -502,7 +502,8 @@ static int print(const struct buf *text)
 
 static enum exit_status help_command(int argc, char **argv);
 
-/* The one place that knows them.  mount is what is done without any of these words. */
+/* What is run, and listed.  What may stand behind each is for fs/complete.c to know.  mount is what
+ * is done without any of these words. */
 static const struct command {
 	const char *name, *words, *help;
 	enum exit_status (*run)(int argc, char **argv);
