@@ -14,7 +14,8 @@
  *
  * The window is twice the run, and filled up when half of it is left: then one piece comes while
  * another is waited for.  The run is found anew each time, so that any number of readers go through
- * a layer side by side.
+ * a layer side by side; and it is made of spans that were read to their ends, so that many who
+ * read here and there are not taken for one who reads on.
  *
  * When as many bytes were fetched as the blob has, it is fetched whole after all, into the cache:
  * so reading costs never more than twice of what it would have, had that been known.
@@ -188,14 +189,14 @@ static bool is_here(struct fs *fs, const struct layer_object *object, uint32_t n
 	return piece && is_coming(&piece->load);
 }
 
-/* Stored bytes of the spans right before this one that are here. */
+/* Stored bytes of the spans right before this one that a reader went through. */
 static uint64_t measure_run(struct fs *fs, const struct layer_object *object, uint32_t number)
 {
 	uint64_t run = 0;
 
-	for (unsigned i = 0; i < SPANS_AHEAD_MAX && number; i++) {
+	for (unsigned i = 0; i < SPANS_AHEAD_MAX && span_passed_before(fs, object, number); i++) {
 		number--;
-		if (span_of(object, number)->in_spool || !is_here(fs, object, number))
+		if (span_of(object, number)->in_spool)
 			break;
 		run += span_of(object, number)->stored_len;
 	}

@@ -214,6 +214,14 @@ struct span_object *span_find(struct fs *fs, const struct layer_object *object, 
 	return span;
 }
 
+const struct span_object *span_passed_before(
+	struct fs *fs, const struct layer_object *object, uint32_t number)
+{
+	const struct span_object *before = number ? span_find(fs, object, number - 1) : NULL;
+
+	return before && before->is_passed ? before : NULL;
+}
+
 /* NULL: in the spool, or not here. */
 static struct reader *find_stored(const struct layer_object *object, uint32_t number)
 {
@@ -272,8 +280,7 @@ static struct span_object *span_start(
  * before; then more with each, until all cores are busy. */
 static uint32_t find_ahead(struct fs *fs, const struct span_object *span)
 {
-	const struct span_object *before =
-		span->span ? span_find(fs, span->layer, span->span - 1) : NULL;
+	const struct span_object *before = span_passed_before(fs, span->layer, span->span);
 	uint64_t room = fs->options->span_cache / AHEAD_SHARE / span->plain_len;
 	uint32_t ahead = before ? 2 * before->ahead + 1 : 0;
 
@@ -363,6 +370,20 @@ static int span_decode(struct fs *fs, struct layer_object *object, uint32_t numb
 	return LOAD_PENDING;
 }
 
+/* Before it is ready as well: the kernel asks for what comes next while it waits for this. */
+static void note_passed(
+	struct fs *fs, const struct layer_object *object, uint32_t number, uint64_t end)
+{
+	const struct span *stored = &object->layer->spans[number];
+	struct span_object *span;
+
+	if (end < stored->plain_offset + stored->plain_len)
+		return;
+	span = span_find(fs, object, number);
+	if (span)
+		span->is_passed = true;
+}
+
 static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
 	struct span_object **ret, struct need *need)
 {
@@ -407,6 +428,7 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size
 		struct span_object *found = NULL;
 
 		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &found, need);
+		note_passed(fs, object, number, offset + piece);
 		if (!rc)
 			rc = answer_add(
 				answer, found->room.bytes + skip, piece, &found->pins, &need->err);
