@@ -11,6 +11,9 @@
 uint64_t now_us(void);
 uint64_t now_ms(void);
 
+/* For waits that end by this clock. */
+struct timespec deadline_in_ms(long ms);
+
 /* To the nanosecond: of a file that was changed and one that was not. */
 static inline bool times_equal(const struct timespec *a, const struct timespec *b)
 {

@@ -3,16 +3,15 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "fetch/clock.h"
+#include "fs/log_sink.h"
 #include "model/cleanup.h"
 
 /*
@@ -34,14 +33,11 @@ struct incident {
 	char cause[CAUSE_MAX]; /* escaped, cut */
 };
 
-enum sink { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
-
 struct log {
 	struct observer observer;
 	enum log_level level;
 	pthread_mutex_t lock;
-	enum sink sink;                       /* under lock */
-	int fd;                               /* SINK_FILE; under lock */
+	struct log_sink *sink;                /* under lock */
 	char *ring[LOG_RING];                 /* under lock */
 	unsigned next;                        /* under lock: where the next line goes */
 	struct incident incidents[INCIDENTS]; /* under lock */
@@ -116,22 +112,7 @@ void log_escape(const char *from, char *to, size_t room)
 
 static void write_line(struct log *log, enum log_level level, const char *text)
 {
-	char line[LOG_LINE_MAX + 64];
-	char stamp[32];
-	struct tm tm;
-	time_t now = time(NULL);
-	int len;
-
-	if (log->sink == SINK_SYSLOG) {
-		syslog(levels[level].priority, "%s", text);
-		return;
-	}
-	stamp[0] = '\0';
-	if (log->sink == SINK_FILE && gmtime_r(&now, &tm))
-		(void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ ", &tm);
-	len = snprintf(line, sizeof line, "%simgfs: %s: %s\n", stamp, levels[level].name, text);
-	if (len > 0 && write(log->fd, line, (size_t)len) < 0)
-		return; /* a full or closed log must not stop the file system */
+	log_sink_write(log->sink, levels[level].priority, levels[level].name, text);
 }
 
 static void keep_line(struct log *log, enum log_level level, const char *text)
@@ -290,21 +271,15 @@ void log_failure(struct log *log, const char *cause, const char *fmt, ...)
 int log_new(struct log **ret, const char *where, enum log_level level, struct error *err)
 {
 	CLEANUP(freep) struct log *log = calloc(1, sizeof *log);
+	int rc;
 
 	if (!log)
 		return error_set(err, ENOMEM, "out of memory");
 	log->observer.log = observe;
 	log->level = level;
-	log->fd = STDERR_FILENO;
-	if (where && !strcmp(where, "syslog")) {
-		log->sink = SINK_SYSLOG;
-	} else if (where && strcmp(where, "stderr")) {
-		log->sink = SINK_FILE;
-		log->fd = open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
-		if (log->fd < 0)
-			return error_set(err, errno, "log file '%s': %s", where, strerror(errno));
-	}
-	openlog("imgfs", LOG_PID, LOG_DAEMON);
+	rc = log_sink_new(&log->sink, where, err);
+	if (rc)
+		return rc;
 	(void)pthread_mutex_init(&log->lock, NULL); /* cannot fail with default attributes */
 	*ret = TAKE(log);
 	return 0;
@@ -317,8 +292,7 @@ void log_free(struct log *log)
 	close_incidents(log, 0);
 	for (size_t i = 0; i < LOG_RING; i++)
 		free(log->ring[i]);
-	if (log->sink == SINK_FILE)
-		(void)close(log->fd); /* nothing to do about a log that cannot be closed */
+	log_sink_free(log->sink);
 	(void)pthread_mutex_destroy(&log->lock);
 	free(log);
 }
@@ -331,8 +305,7 @@ struct observer *log_observer(struct log *log)
 void log_detach(struct log *log)
 {
 	(void)pthread_mutex_lock(&log->lock);
-	if (log->sink == SINK_STDERR)
-		log->sink = SINK_SYSLOG;
+	log_sink_detach(&log->sink);
 	(void)pthread_mutex_unlock(&log->lock);
 }
 

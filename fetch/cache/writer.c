@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "fetch/cancel.h"
+#include "fetch/clock.h"
 #include "fetch/disk.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
@@ -153,17 +154,13 @@ static bool sleep_ms(long ms, struct cancel *cancel)
 {
 	struct sleeper sleeper = { PTHREAD_MUTEX_INITIALIZER, .is_cancelled = false };
 	pthread_condattr_t attributes;
-	struct timespec until;
+	struct timespec until = deadline_in_ms(ms);
 	int rc = 0;
 
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&sleeper.woken, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 
 	sleeper.is_cancelled = !cancel_watch(cancel, wake, &sleeper);
 	(void)pthread_mutex_lock(&sleeper.lock);

@@ -42,17 +42,23 @@ row_log_full() {
 	unmount "$mnt"
 }
 
+# in_foreground COMMAND...: a mount on $mnt by COMMAND, with -f; its process is $pid, and $mnt the way there
+# through that.
+in_foreground() {
+	"$@" -f -o "cache_dir=$cache,retries=1,log_level=debug,log=${log_to:-stderr}" </dev/null >/dev/null 2>"$work/stderr" &
+	pid=$!
+	at_exit end_process "$pid"
+	there() { [[ -e /proc/$pid/root$mnt/.imgfs/pid ]]; }
+	poll 20 there || fail "no mount"
+	mnt=/proc/$pid/root$mnt
+}
+
 # Where there is one, it is not there for this mount.
 row_no_syslog() {
+	local pid outside=$mnt
 	# shellcheck disable=SC2016 # it is that shell's
-	"${apart[@]}" sh -c '[ ! -e /dev/log ] || mount --bind /dev/null /dev/log; exec "$@"' _ \
-		"$IMGFS" "$source" "$mnt" -f -o "cache_dir=$cache,retries=1,log=syslog,log_level=debug" \
-		</dev/null >"$work/stdout" 2>"$work/stderr" &
-	local pid=$! outside=$mnt
-	at_exit end_process "$pid"
-	mnt=/proc/$pid/root$mnt
-	there() { [[ -e $mnt/.imgfs/pid ]]; }
-	poll 20 there || fail "no mount: $(<"$work/stderr")"
+	log_to=syslog in_foreground "${apart[@]}" sh -c '[ ! -e /dev/log ] || mount --bind /dev/null /dev/log; exec "$@"' _ \
+		"$IMGFS" "$source" "$mnt"
 	goes_on
 	mnt=$outside
 	kill "$pid"
@@ -60,21 +66,83 @@ row_no_syslog() {
 }
 
 row_broken_pipe() {
+	local pid reader outside=$mnt
 	mkfifo "$work/pipe"
 	head -n 1 "$work/pipe" >"$work/stdout" &
-	local pid reader=$!
-	timeout -k 5 60 "$IMGFS" "$source" "$mnt" -f -o "cache_dir=$cache,retries=1,log_level=debug" \
-		</dev/null >/dev/null 2>"$work/pipe" &
-	pid=$!
-	at_exit end_process "$pid"
-	there() { [[ -e $mnt/.imgfs/pid ]]; }
-	poll 20 there || fail "no mount"
+	reader=$!
+	ln -sf "$work/pipe" "$work/stderr"
+	in_foreground timeout -k 5 60 "$IMGFS" "$source" "$mnt"
 	wait "$reader"
 	goes_on
 	kill -PIPE "$(<"$mnt/.imgfs/pid")"
 	goes_on
+	mnt=$outside
 	umount "$mnt"
 	wait "$pid" || fail "exit status $?"
+	rm "$work/stderr"
+}
+
+# says_much: more lines than wait for whoever takes them; each listing is a request, which is a line.
+says_much() {
+	local n
+	for n in {1..300}; do
+		env kill -q 0 -HUP "$(<"$mnt/.imgfs/pid")" # as imgfs refresh does
+		timeout 10 ls "$mnt" >"$work/stdout" || fail "listing $n: exit status $?"
+	done
+}
+
+# A terminal after Ctrl-S, a pager that nobody scrolls.
+row_log_stopped() {
+	local pid reader outside=$mnt
+	mkfifo "$work/stopped"
+	exec {reader}<>"$work/stopped"
+	dd if=/dev/zero of="$work/stopped" bs=4096 oflag=nonblock status=none 2>"$work/stdout" || :
+	ln -sf "$work/stopped" "$work/stderr"
+	in_foreground timeout -k 5 60 "$IMGFS" "$source" "$mnt"
+	goes_on
+	says_much
+	goes_on
+	timeout 60 cat <&"$reader" >"$work/said" &
+	at_exit end_process "$!"
+	told() { grep -aqE "warning: [1-9][0-9]* lines were lost" "$work/said"; }
+	poll 10 told || fail "nothing of what was lost"
+	goes_on
+	mnt=$outside
+	umount "$mnt"
+	wait "$pid" || fail "exit status $?"
+	rm "$work/stderr"
+}
+
+# In a /dev of its own, with a socket that nobody reads.
+row_syslog_stopped() {
+	local pid socket outside=$mnt
+	# A short path: that of a socket has little room.
+	python3 -c 'import os, signal, socket, sys
+os.chdir(sys.argv[1])
+unread = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+unread.bind("socket")
+signal.pause()' "$work" &
+	socket=$!
+	at_exit end_process "$socket"
+	poll 10 test -S "$work/socket" || fail "no socket"
+	mkdir "$work/dev"
+	# shellcheck disable=SC2016 # it is that shell's
+	log_to=syslog in_foreground "${apart[@]}" sh -ec '
+		dev=$1/dev
+		for node in null zero random urandom fuse; do
+			: >"$dev/$node"
+			mount --bind "/dev/$node" "$dev/$node"
+		done
+		ln -s "$1/socket" "$dev/log"
+		mount --rbind "$dev" /dev
+		shift
+		exec "$@"' _ "$work" "$IMGFS" "$source" "$mnt"
+	goes_on
+	says_much
+	goes_on
+	mnt=$outside
+	kill "$pid"
+	wait "$pid" || fail "exit status $?: $(<"$work/stderr")"
 }
 
 # Nothing that is opened takes their place: messages would go there.

@@ -79,6 +79,7 @@ requests that wait                          | PARKED_MAX           | fs/fs.h
 listings kept for who reads on              | LISTINGS_MAX         | fs/node.h
 documents kept in memory                    | DOCUMENTS_MAX        | fs/objects.h
 stored bytes of layers, kept to be decoded  | PIECES_MAX           | fs/objects_pieces.c
+lines that wait for who reads the log       | LOG_WAITING          | fs/log_sink.h
 END
 
 # And the page has no other rows.
