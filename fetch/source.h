@@ -103,6 +103,10 @@ struct source_ops {
 	 * ret->media_type NULL, when the source does not say. */
 	int (*resolve)(struct source *source, const char *repository, const char *tag,
 		struct descriptor *ret, struct cancel *cancel, struct error *err);
+	/* The same, and the manifest's bytes, in one request; body has its ceiling set.  NULL: this
+	 * kind has no requests to save. */
+	int (*resolve_to_read)(struct source *source, const char *repository, const char *tag,
+		struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err);
 	/* The bytes of a manifest or index, by digest; body has its ceiling set.  *ret_type
 	 * (may be NULL) becomes the announced media type or NULL; the caller frees it. */
 	int (*manifest)(struct source *source, const char *repository, const struct digest *digest,

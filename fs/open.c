@@ -382,7 +382,8 @@ static int resolve_root(
 {
 	struct descriptor descriptor = { 0 };
 	struct error why = { "" };
-	int rc = store_resolve(fs->store, place->repository, place->tag, &descriptor, cancel, &why);
+	int rc = store_resolve_to_read(
+		fs->store, place->repository, place->tag, &descriptor, cancel, &why);
 
 	if (rc)
 		return tell_missing(fs, place, rc, &why, cancel, err);
@@ -502,7 +503,7 @@ static int find_platforms(struct fs *fs, const struct place *place, struct platf
 	int rc = 0;
 
 	if (!digest_is_set(&place->image))
-		rc = store_resolve(
+		rc = store_resolve_to_read(
 			fs->store, place->repository, place->tag, &descriptor, cancel, err);
 	if (!rc)
 		rc = store_manifest(fs->store, STORE_FETCH, place->repository, &descriptor.digest,

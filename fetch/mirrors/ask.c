@@ -143,10 +143,18 @@ static int ask_resolve(struct walk *walk, struct source *registry, const struct 
 		registry, walk->repository, question->tag, question->found, question->cancel, err);
 }
 
-int mirrors_resolve(struct source *source, const char *repository, const char *tag,
-	struct descriptor *ret, struct cancel *cancel, struct error *err)
+static int ask_resolve_to_read(struct walk *walk, struct source *registry,
+	const struct question *question, struct error *err)
 {
-	const struct question question = { .tag = tag, .found = ret, .cancel = cancel };
+	buf_clear(question->body);
+	return registry->ops->resolve_to_read(registry, walk->repository, question->tag,
+		question->found, question->body, question->cancel, err);
+}
+
+static int ask_of_tag(struct source *source, const char *repository,
+	const struct question *question, ask_function function, struct error *err)
+{
+	const char *tag = question->tag;
 	char reference[TAG_MAX + 2], what[TAG_MAX + 16];
 	struct walk walk;
 	int rc;
@@ -156,7 +164,25 @@ int mirrors_resolve(struct source *source, const char *repository, const char *t
 	(void)snprintf(reference, sizeof reference, ":%s", tag);
 	(void)snprintf(what, sizeof what, "tag '%s'", tag);
 	rc = walk_begin(&walk, mirrors_of(source), FOR_TAG, repository, reference, err);
-	return rc ? rc : ask(&walk, ask_resolve, &question, LOG_LEVEL_INFO, what, err);
+	return rc ? rc : ask(&walk, function, question, LOG_LEVEL_INFO, what, err);
+}
+
+int mirrors_resolve(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	const struct question question = { .tag = tag, .found = ret, .cancel = cancel };
+
+	return ask_of_tag(source, repository, &question, ask_resolve, err);
+}
+
+int mirrors_resolve_to_read(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err)
+{
+	const struct question question = {
+		.tag = tag, .found = ret, .body = body, .cancel = cancel
+	};
+
+	return ask_of_tag(source, repository, &question, ask_resolve_to_read, err);
 }
 
 /* --- by digest --- */

@@ -105,6 +105,8 @@ int mirrors_tags(struct source *source, const char *repository, struct name_list
 	struct cancel *cancel, struct error *err);
 int mirrors_resolve(struct source *source, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
+int mirrors_resolve_to_read(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err);
 int mirrors_manifest(struct source *source, const char *repository, const struct digest *digest,
 	struct buf *body, char **ret_type, struct cancel *cancel, struct error *err);
 int mirrors_referrers(struct source *source, const char *repository, const struct digest *subject,

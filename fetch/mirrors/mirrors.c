@@ -185,6 +185,7 @@ static const struct source_ops mirrors_ops = {
 	.repositories = mirrors_repositories,
 	.tags = mirrors_tags,
 	.resolve = mirrors_resolve,
+	.resolve_to_read = mirrors_resolve_to_read,
 	.manifest = mirrors_manifest,
 	.open_blob = mirrors_open_blob,
 	.open_range = mirrors_open_range,

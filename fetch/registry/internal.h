@@ -27,6 +27,8 @@ int registry_next_page(struct registry *registry, const char *path, char *const 
 	struct error *err);
 
 /* manifests.c */
+int registry_resolve_to_read(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err);
 int registry_resolve(struct source *source, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
 int registry_manifest(struct source *source, const char *repository, const struct digest *digest,

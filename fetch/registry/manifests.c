@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tags are resolved by HEAD, which some registries do not count as a pull.
+ * Tags are resolved by HEAD, which some registries do not count as a pull, unless somebody wants to
+ * read what they point at and has never seen it.
  * Where HEAD is refused, or tells no digest or no type of a manifest, the
  * manifest itself is fetched, and believed if it is one: whoever stands between
  * us and the registry answers 200 to everything, with a page to log in.
@@ -165,22 +166,22 @@ static int take_whole(struct registry *registry, const struct call *call,
 	return take_type(&ret->media_type, response, err);
 }
 
-static int resolve_by_get(struct registry *registry, const char *repository, const char *tag,
-	struct descriptor *ret, struct cancel *cancel, struct error *err)
+int registry_resolve_to_read(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err)
 {
+	struct registry *registry = registry_of(source);
 	struct http_transfer *transfer = NULL;
 	struct manifest_call get = { .path = "" };
-	struct buf body;
 	int rc;
 
-	buf_init(&body, DOCUMENT_MAX);
+	if (!repository_is_valid(repository) || !tag_is_valid(tag))
+		return error_set(err, ENOENT, "not a repository and tag");
 	prepare(&get, HTTP_GET, repository, tag);
-	rc = registry_call(registry, &get.call, &body, &transfer, cancel, err);
-	if (!rc) {
-		rc = take_whole(registry, &get.call, transfer, &body, ret, err);
-		http_close(transfer);
-	}
-	buf_release(&body);
+	rc = registry_call(registry, &get.call, body, &transfer, cancel, err);
+	if (rc)
+		return rc;
+	rc = take_whole(registry, &get.call, transfer, body, ret, err);
+	http_close(transfer);
 	return rc;
 }
 
@@ -188,6 +189,7 @@ int registry_resolve(struct source *source, const char *repository, const char *
 	struct descriptor *ret, struct cancel *cancel, struct error *err)
 {
 	struct registry *registry = registry_of(source);
+	CLEANUP(buf_release) struct buf body = { .max = DOCUMENT_MAX };
 	struct descriptor found = { .media_type = NULL };
 	bool is_enough = false;
 	int rc;
@@ -196,7 +198,7 @@ int registry_resolve(struct source *source, const char *repository, const char *
 		return error_set(err, ENOENT, "not a repository and tag");
 	rc = resolve_by_head(registry, repository, tag, &found, &is_enough, cancel, err);
 	if (!rc && !is_enough)
-		rc = resolve_by_get(registry, repository, tag, &found, cancel, err);
+		rc = registry_resolve_to_read(source, repository, tag, &found, &body, cancel, err);
 	if (rc)
 		return rc;
 	*ret = found;

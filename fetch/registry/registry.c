@@ -111,6 +111,7 @@ static const struct source_ops registry_ops = {
 	.repositories = registry_repositories,
 	.tags = registry_tags,
 	.resolve = registry_resolve,
+	.resolve_to_read = registry_resolve_to_read,
 	.manifest = registry_manifest,
 	.open_blob = registry_open_blob,
 	.open_range = registry_open_range,

@@ -175,6 +175,19 @@ static void put(struct document *document)
 	cache_writer_free(writer, false);
 }
 
+void document_keep(struct store *store, const char *repository, const struct descriptor *manifest,
+	const struct buf *body)
+{
+	struct document document = { .request = { store, STORE_FETCH, repository, manifest, NULL,
+					     NULL },
+		.is_manifest = true,
+		.body = *body,
+		.type = manifest->media_type }; /* both borrowed */
+
+	access_grant(&document.request);
+	put(&document);
+}
+
 static int read_type(struct document *document, struct error *err)
 {
 	const struct request *request = &document->request;

@@ -157,6 +157,10 @@ bool away_rests(struct store *store, struct error *ret_why);
 /* How loudly to say that the cache stands in: as a warning the first time it does. */
 enum log_level away_level(struct store *store);
 
+/* documents.c: a manifest that came with its tag, into the cache, as if it had been asked for. */
+void document_keep(struct store *store, const char *repository, const struct descriptor *manifest,
+	const struct buf *body);
+
 /* names.c: what is kept of answers of a registry that no digest verifies. */
 /* May the cache speak in the source's place?  rc is the source's failure. */
 bool names_may_fall_back(struct store *store, const char *repository, int rc);

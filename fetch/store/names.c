@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "model/cleanup.h"
+#include "model/image.h"
 
 enum { LIST_TEXT_MAX = 256 << 20 }; /* bytes of a kept list */
 
@@ -145,10 +146,43 @@ static int get_ref(struct store *store, const char *repository, const char *tag,
 	return cache_ref_get(store->cache, store->host, repository, tag, ret, &age_s, err);
 }
 
-int store_resolve(struct store *store, const char *repository, const char *tag,
+static int ask_manifest(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	CLEANUP(buf_release) struct buf body = { .max = DOCUMENT_MAX };
+	int rc = store->source->ops->resolve_to_read(
+		store->source, repository, tag, ret, &body, cancel, err);
+
+	if (!rc)
+		document_keep(store, repository, ret, &body);
+	return rc;
+}
+
+static bool was_seen(struct store *store, const char *repository, const char *tag)
+{
+	struct descriptor kept = { 0 };
+	int rc = get_ref(store, repository, tag, &kept, NULL);
+
+	descriptor_release(&kept);
+	return !rc;
+}
+
+static int ask_tag(struct store *store, const char *repository, const char *tag, bool is_to_read,
 	struct descriptor *ret, struct cancel *cancel, struct error *err)
 {
 	struct source *source = store->source;
+
+	if (store->offline)
+		return names_offline(repository, err);
+	if (is_to_read && source->ops->resolve_to_read && store->cache &&
+		!was_seen(store, repository, tag))
+		return ask_manifest(store, repository, tag, ret, cancel, err);
+	return source->ops->resolve(source, repository, tag, ret, cancel, err);
+}
+
+static int resolve(struct store *store, const char *repository, const char *tag, bool is_to_read,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
 	struct error local = { "" }, why;
 	int rc;
 
@@ -157,8 +191,7 @@ int store_resolve(struct store *store, const char *repository, const char *tag,
 		names_tell_fallback(store, tag, repository, &why);
 		return 0;
 	}
-	rc = store->offline ? names_offline(repository, err)
-			    : source->ops->resolve(source, repository, tag, ret, cancel, err);
+	rc = ask_tag(store, repository, tag, is_to_read, ret, cancel, err);
 	away_note(store, rc, err);
 	if (!is_remote(store))
 		return rc;
@@ -173,6 +206,18 @@ int store_resolve(struct store *store, const char *repository, const char *tag,
 		return rc;
 	names_tell_fallback(store, tag, repository, err);
 	return 0;
+}
+
+int store_resolve(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	return resolve(store, repository, tag, false, ret, cancel, err);
+}
+
+int store_resolve_to_read(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err)
+{
+	return resolve(store, repository, tag, true, ret, cancel, err);
 }
 
 /* --- whether there is anything --- */

@@ -69,6 +69,9 @@ int store_tags(struct store *store, const char *repository, struct name_list *re
 	struct cancel *cancel, struct error *err);
 int store_resolve(struct store *store, const char *repository, const char *tag,
 	struct descriptor *ret, struct cancel *cancel, struct error *err);
+/* The same, for who reads the manifest next: of a tag that was never seen it comes along. */
+int store_resolve_to_read(struct store *store, const char *repository, const char *tag,
+	struct descriptor *ret, struct cancel *cancel, struct error *err);
 /* Is the source there and may it be used, by source_ops.probe of a repository, or (is_directory) of
  * the source itself, below whose repository we are to look?  When it is away: does the cache have
  * any names there? */

@@ -160,7 +160,7 @@ find "$cache" -mindepth 1 -maxdepth 1 ! -name index ! -name spool -exec rm -r {}
 reset_requests
 mount_imgfs "docker://$registry/app:gzip" "$mnt" rootfs
 assert_same_file "$mnt/last" "$work/content/last"
-assert_eq "$(requests)" 5 "requests for a mount and a file, with nothing but the index"
+assert_eq "$(requests)" 4 "requests for a mount and a file, with nothing but the index"
 bytes=$(requests .bytes)
 ((bytes <= 1500000)) || fail "$bytes bytes for a mount and a file"
 

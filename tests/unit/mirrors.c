@@ -27,7 +27,17 @@ static struct fault_server mirror, origin, guarded; /* who wants a login */
 static struct test_observer observer;
 
 /* What is asked, of "team/app" at the origin's host, which is "app" at both. */
-enum asked { ASK_TAG, ASK_MANIFEST, ASK_BLOB, ASK_TAIL, ASK_RANGE, ASK_PROOF, ASK_TAGS, ASK_PROBE };
+enum asked {
+	ASK_TAG,
+	ASK_TO_READ,
+	ASK_MANIFEST,
+	ASK_BLOB,
+	ASK_TAIL,
+	ASK_RANGE,
+	ASK_PROOF,
+	ASK_TAGS,
+	ASK_PROBE
+};
 
 #define OK          "[]"
 #define STATUS(n)   "[{\"do\":{\"status\":" #n "}}]"
@@ -35,6 +45,7 @@ enum asked { ASK_TAG, ASK_MANIFEST, ASK_BLOB, ASK_TAIL, ASK_RANGE, ASK_PROOF, AS
 #define HANG        "[{\"do\":{\"hang\":true}}]"
 #define CORRUPT     "[{\"match\":{\"method\":\"GET\"},\"do\":{\"corrupt\":{\"at\":9,\"len\":1}}}]"
 #define NO_RANGES   "[{\"do\":{\"no_ranges\":true}}]"
+#define PAGE        "[{\"do\":{\"status\":200,\"content_type\":\"text/html\",\"body\":\"<html>\"}}]"
 #define NOT_RUNNING NULL
 
 static const struct ask_case {
@@ -57,6 +68,10 @@ static const struct ask_case {
 	{ "a tag: the mirror fails", STATUS(503), "all", OK, ASK_TAG, 0, 1, 1, "passed over" },
 	{ "a tag: too many for the mirror", STATUS(429), "all", OK, ASK_TAG, 0, 1, 1,
 		"passed over" },
+	{ "a tag to read: not at the mirror", PAGE, "all", OK, ASK_TO_READ, 0, 1, 1,
+		"passed over" },
+	{ "a tag to read: not from a mirror for digests", OK, "digest-only", OK, ASK_TO_READ, 0, 0,
+		1, NULL },
 	{ "a tag: the mirror hangs", HANG, "all", OK, ASK_TAG, 0, 1, 1, "passed over" },
 	{ "a tag: the mirror is away", NOT_RUNNING, "all", OK, ASK_TAG, 0, -1, 1, "passed over" },
 	{ "a tag: both fail, and the origin's answer counts", STATUS(404), "all", STATUS(403),
@@ -215,6 +230,21 @@ static int ask_tag(struct source *source, struct error *err)
 	return 0;
 }
 
+static int ask_to_read(struct source *source, struct error *err)
+{
+	const struct digest digest = digest_from(origin.manifest_digest);
+	CLEANUP(buf_release) struct buf body = { .max = 4096 };
+	struct descriptor found = { .media_type = NULL };
+	int rc = source->ops->resolve_to_read(source, "team/app", "v1", &found, &body, NULL, err);
+
+	if (rc)
+		return rc;
+	assert_true(digest_equal(&found.digest, &digest));
+	assert_string_equal(body.data, origin.manifest);
+	descriptor_release(&found);
+	return 0;
+}
+
 static int ask_tags(struct source *source, struct error *err)
 {
 	struct name_list tags = { NULL, 0 };
@@ -235,6 +265,8 @@ static int ask(struct source *source, enum asked asked, struct error *err)
 	switch (asked) {
 	case ASK_TAG:
 		return ask_tag(source, err);
+	case ASK_TO_READ:
+		return ask_to_read(source, err);
 	case ASK_MANIFEST:
 		return ask_manifest(source, err);
 	case ASK_BLOB:

@@ -15,6 +15,7 @@
 #include "fetch/referrers.h"
 #include "fetch/registry/internal.h"
 #include "model/cleanup.h"
+#include "model/image.h"
 #include "tests/unit/cases.h"
 #include "tests/unit/faultserver.h"
 
@@ -449,6 +450,45 @@ static void resolves(void **state)
 	if (!rc && !c->is_other) {
 		assert_true(found.size == (c->lacks_size ? DESCRIPTOR_SIZE_UNKNOWN
 							 : strlen(servers[MODE_OPEN].manifest)));
+		assert_string_equal(found.media_type, "application/vnd.oci.image.manifest.v1+json");
+	}
+	descriptor_release(&found);
+	source_free(source);
+}
+
+static const struct read_case {
+	const char *name, *rules, *tag;
+	size_t ceiling;
+	int rc;
+} read_cases[] = {
+	{ "to read", "[]", "v1", DOCUMENT_MAX, 0 },
+	{ "to read: cut off", "[{\"times\":1,\"do\":{\"disconnect_after\":100}}]", "v1",
+		DOCUMENT_MAX, 0 },
+	{ "to read: no digest announced", "[{\"do\":{\"docker_content_digest\":null}}]", "v1",
+		DOCUMENT_MAX, 0 },
+	{ "to read: not found", "[]", "v9", DOCUMENT_MAX, -ENOENT },
+	{ "to read: no tag", "[]", "../v1", DOCUMENT_MAX, -ENOENT },
+	{ "to read: over the ceiling", "[]", "v1", 100, -EFBIG },
+	{ "to read: a page to log in", PORTAL("text/html", "<html>log in</html>"), "v1",
+		DOCUMENT_MAX, -EIO },
+};
+
+static void resolves_to_read(void **state)
+{
+	const struct read_case *c = *state;
+	struct source *source = open_plain(c->rules);
+	struct digest wanted = digest_from(servers[MODE_OPEN].manifest_digest);
+	CLEANUP(buf_release) struct buf body = { .max = c->ceiling };
+	struct descriptor found = { .media_type = NULL };
+	struct error err = { "" };
+
+	assert_int_equal(
+		source->ops->resolve_to_read(source, "app", c->tag, &found, &body, NULL, &err),
+		c->rc);
+	if (!c->rc) {
+		assert_string_equal(body.data, servers[MODE_OPEN].manifest);
+		assert_true(digest_equal(&found.digest, &wanted));
+		assert_int_equal(found.size, body.len);
 		assert_string_equal(found.media_type, "application/vnd.oci.image.manifest.v1+json");
 	}
 	descriptor_release(&found);
@@ -1087,6 +1127,8 @@ int main(void)
 	add("referrers: the fallback tag's name", names_fallback_tag, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(resolve_cases); i++)
 		add(resolve_cases[i].name, resolves, &resolve_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(read_cases); i++)
+		add(read_cases[i].name, resolves_to_read, &read_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(blob_cases); i++)
 		add(blob_cases[i].name, opens_blob, &blob_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(range_cases); i++)

@@ -93,7 +93,7 @@ struct fake {
 	_Atomic unsigned hangs; /* streams that hang until they are cancelled */
 	_Atomic unsigned hanging;
 	/* What it was asked. */
-	_Atomic unsigned opens, ranges, proves, manifests, lists, layers;
+	_Atomic unsigned opens, ranges, proves, manifests, lists, layers, bodies;
 	const char *layer_id; /* of the blob opened last */
 	_Atomic uint64_t sent;
 };
@@ -293,6 +293,21 @@ static int fake_resolve(struct source *source, const char *repository, const cha
 	return descriptor_copy(ret, &fake->blob, err);
 }
 
+static int fake_resolve_to_read(struct source *source, const char *repository, const char *tag,
+	struct descriptor *ret, struct buf *body, struct cancel *cancel, struct error *err)
+{
+	struct fake *fake = fake_of(source);
+
+	(void)repository;
+	(void)tag;
+	(void)cancel;
+	fake->bodies++;
+	if (fake->names_rc)
+		return error_set(err, -fake->names_rc, "as told");
+	assert_int_equal(buf_append(body, fake->bytes, fake->blob.size), 0);
+	return descriptor_copy(ret, &fake->blob, err);
+}
+
 static int fake_open_reader(struct source *source, const struct digest *digest, struct reader **ret,
 	struct cancel *cancel, struct error *err)
 {
@@ -344,6 +359,7 @@ static const struct source_ops fake_ops = {
 	.repositories = fake_repositories,
 	.tags = fake_tags,
 	.resolve = fake_resolve,
+	.resolve_to_read = fake_resolve_to_read,
 	.manifest = fake_manifest,
 	.open_blob = fake_open_blob,
 	.open_range = fake_open_range,
@@ -1856,6 +1872,47 @@ static void a_manifest_is_fetched_once(void **state)
 	assert_int_equal(bench->observer.counters.cache_corrupt, 1);
 }
 
+static int resolve_to_read(struct bench *bench)
+{
+	struct descriptor found = { 0 };
+	int rc = store_resolve_to_read(bench->store, "repo", "1", &found, NULL, NULL);
+
+	if (!rc)
+		assert_true(digest_equal(&found.digest, &bench->fake.blob.digest));
+	descriptor_release(&found);
+	return rc;
+}
+
+/* What was seen before is likely to be here: then its digest is all that is asked for. */
+static void a_manifest_comes_with_its_tag(void **state)
+{
+	struct bench *bench = *state;
+	struct fake *fake = &bench->fake;
+	char *type = NULL;
+
+	fake->names_rc = -ENOENT;
+	assert_int_equal(resolve_to_read(bench), -ENOENT);
+	fake->names_rc = 0;
+	assert_int_equal(resolve_to_read(bench), 0);
+	assert_int_equal(fake->bodies, 2);
+	assert_int_equal(fake->lists, 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(get_manifest(bench, &type), 0);
+		assert_string_equal(type, MANIFEST_TYPE);
+		free(type);
+		remount(bench);
+		assert_int_equal(resolve_to_read(bench), 0);
+	}
+	assert_int_equal(fake->manifests, 0);
+	assert_int_equal(fake->bodies, 2);
+	assert_int_equal(fake->lists, 2);
+	/* Others have no proof by that. */
+	fake->identity = "you";
+	remount(bench);
+	assert_int_equal(get_manifest(bench, NULL), 0);
+	assert_int_equal(fake->manifests, 1);
+}
+
 /* The protected part is base64url of { "formatLength": 66, "formatTail": base64url of "}" ... };
  * the digest is sha256sum's of the payload, which is all but the signatures. */
 #define SIGNED                                                                                       \
@@ -2609,6 +2666,8 @@ int main(void)
 		BENCHED(a_blob_is_had_without_its_index),
 		cmocka_unit_test_setup_teardown(
 			a_manifest_is_fetched_once, setup_document, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_manifest_comes_with_its_tag, setup_document, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_manifest_is_proved_by_fetching_it, setup_document, teardown),
 		cmocka_unit_test_setup_teardown(
