@@ -10,43 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/commands.h"
 #include "model/cleanup.h"
 
-enum { ANSWER_MAX = 1 << 20, ARGUMENTS_MAX = 2 };
-
-enum argument {
-	ARGUMENT_NONE,
-	ARGUMENT_SOURCE,
-	ARGUMENT_DIRECTORY,
-	ARGUMENT_FILE,
-	ARGUMENT_MOUNT, /* a directory where imgfs is mounted */
-	ARGUMENT_COMMAND,
-};
+enum { ANSWER_MAX = 1 << 20 };
 
 #define HELPER "mount.imgfs"
 
-/* The first row is for the line without a command. */
-static const struct command {
-	const char *name; /* one word or more */
-	const char *help;
-	enum argument arguments[ARGUMENTS_MAX];
-	const char *options; /* mount options: separated by '|', "" for all, NULL for none */
-} commands[] = {
-	{ "", "", { ARGUMENT_SOURCE, ARGUMENT_DIRECTORY }, "" },
-	{ "mount", "mount SOURCE on DIR", { ARGUMENT_SOURCE, ARGUMENT_DIRECTORY }, "" },
-	{ "umount", "unmount DIR", { ARGUMENT_MOUNT }, NULL },
-	{ "status", "what mounts are doing", { ARGUMENT_MOUNT }, NULL },
-	{ "refresh", "look for new tags at once", { ARGUMENT_MOUNT }, NULL },
-	{ "report", "what an image is made of, what is wasted", { ARGUMENT_DIRECTORY }, NULL },
-	{ "index", "make or print a layer's index", { ARGUMENT_FILE }, NULL },
-	{ "help", "all there is to say of a command", { ARGUMENT_COMMAND }, NULL },
-	{ "cache dir", "where the cache is", { 0 }, "cache_dir" },
-	{ "cache list", "what is in the cache", { 0 }, "cache_dir" },
-	{ "cache prune", "remove what was used longest ago", { 0 }, "cache_dir|cache_size" },
-	{ "cache verify", "read all of it, drop what is damaged", { 0 }, "cache_dir" },
+/* A line without a command, and that of a program which has none. */
+static const struct command bare = {
+	.name = "", .arguments = { ARGUMENT_SOURCE, ARGUMENT_DIRECTORY }, .options = ""
 };
-
-static const struct command helper = { HELPER, "", { ARGUMENT_SOURCE, ARGUMENT_DIRECTORY }, "" };
+static const struct command helper = {
+	.name = HELPER, .arguments = { ARGUMENT_SOURCE, ARGUMENT_DIRECTORY }, .options = ""
+};
 
 static const struct flag {
 	const char *command, *name, *help;
@@ -336,23 +313,18 @@ static size_t words_of(const char *name, const char *text)
  */
 static bool offer_commands(const struct line *line, const char *text)
 {
+	const struct command *command;
 	size_t len = strlen(text);
-	const char *last = "";
 	bool is_begun = false;
 
-	for (size_t i = 1; i < ARRAY_SIZE(commands); i++) {
-		const char *name = commands[i].name;
-		const char *rest = len ? name + len + 1 : name;
-		CLEANUP(freep) char *word = NULL;
+	for (size_t i = 0; (command = command_at(i)); i++) {
+		const char *rest = len ? command->name + len + 1 : command->name;
 
-		if (len && (strncmp(name, text, len) || name[len] != ' '))
+		if (len && (strncmp(command->name, text, len) || command->name[len] != ' '))
 			continue;
 		is_begun = true;
-		word = strndup(rest, strcspn(rest, " "));
-		if (!word || words_of(word, last))
-			continue; /* "cache" of several */
-		offer(line, "", 0, word, "", rest[strlen(word)] ? "" : commands[i].help);
-		last = rest;
+		if (!strchr(rest, ' ')) /* what a command can do comes behind it */
+			offer(line, "", 0, rest, "", command->help);
 	}
 	return is_begun;
 }
@@ -412,8 +384,9 @@ static bool is_helper(const char *program)
 void complete(struct buf *ret, size_t count, char *const *words, const struct mount_table *mounts)
 {
 	struct arguments arguments = { .count = 0 };
-	struct line line = { ret, count > 1 ? words[count - 1] : "", commands, mounts };
-	bool is_bare;          /* mount.imgfs has no commands */
+	struct line line = { ret, count > 1 ? words[count - 1] : "", &bare, mounts };
+	const struct command *command;
+	bool has_commands;
 	bool is_begun = false; /* a command of several words */
 	size_t taken = 0;
 	const char *text;
@@ -423,13 +396,16 @@ void complete(struct buf *ret, size_t count, char *const *words, const struct mo
 	buf_init(&arguments.text, ANSWER_MAX);
 	read_arguments(&arguments, count, words);
 	text = arguments.count && arguments.text.data ? arguments.text.data : "";
-	is_bare = is_helper(words[0]);
-	if (is_bare)
+	has_commands = !is_helper(words[0]);
+	if (!has_commands)
 		line.command = &helper;
-	for (size_t i = 0; !is_bare && !taken && i < ARRAY_SIZE(commands); i++) {
-		taken = words_of(commands[i].name, text);
-		if (taken)
-			line.command = &commands[i];
+	for (size_t i = 0; has_commands && (command = command_at(i)); i++) {
+		size_t begins = words_of(command->name, text);
+
+		if (begins > taken) {
+			taken = begins;
+			line.command = command;
+		}
 	}
 	if (arguments.is_value && line.command->options)
 		offer_list(&line);
@@ -438,7 +414,7 @@ void complete(struct buf *ret, size_t count, char *const *words, const struct mo
 	else if (*line.word == '-')
 		offer_flags(&line);
 	else {
-		if (!is_bare && !taken)
+		if (has_commands && taken == arguments.count)
 			is_begun = offer_commands(&line, text) && arguments.count;
 		if (!is_begun && arguments.count - taken < ARGUMENTS_MAX)
 			offer_argument(&line, line.command->arguments[arguments.count - taken]);

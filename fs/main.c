@@ -24,24 +24,18 @@
 #include <unistd.h>
 
 #include "fetch/outside.h"
-#include "fs/cache_command.h"
 #include "fs/capture.h"
+#include "fs/commands.h"
 #include "fs/complete.h"
 #include "fs/control.h"
 #include "fs/device.h"
-#include "fs/index_command.h"
-#include "fs/nearest.h"
 #include "fs/objects.h"
 #include "fs/open.h"
 #include "fs/places.h"
 #include "fs/readiness.h"
-#include "fs/refresh_command.h"
 #include "fs/replies.h"
-#include "fs/report_command.h"
 #include "fs/sandbox.h"
 #include "fs/spaces.h"
-#include "fs/status_command.h"
-#include "fs/umount_command.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 #include "version.h"
@@ -493,104 +487,7 @@ static void complete_descriptors(void)
 	closep(&fd);
 }
 
-/* --- commands --- */
-
-static int print(const struct buf *text)
-{
-	return fputs(text->data ? text->data : "", stdout) < 0 || fflush(stdout) ? -EIO : 0;
-}
-
-static enum exit_status help_command(int argc, char **argv);
-
-/* What is run, and listed.  What may stand behind each is for fs/complete.c to know.  mount is what
- * is done without any of these words. */
-static const struct command {
-	const char *name, *words, *help;
-	enum exit_status (*run)(int argc, char **argv);
-} commands[] = {
-	{ "mount", "SOURCE DIR", "show SOURCE at DIR; may be left out", NULL },
-	{ "umount", "[-z] DIR", "take a mount away", umount_command },
-	{ "status", "[--watch] [--json] [DIR]", "what mounts are doing", status_command },
-	{ "refresh", "DIR", "ask for tags and lists again", refresh_command },
-	{ "cache", "dir|list|prune|verify", "what is kept on disk", cache_command },
-	{ "report", "IMAGEDIR [-o FILE.html]", "what an image is made of", report_command },
-	{ "index", "BLOB -o FILE|--show FILE", "a layer's index, without a mount", index_command },
-	{ "help", "[COMMAND]", "all there is to say of a command", help_command },
-};
-
-static const struct command *find_command(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(name, commands[i].name))
-			return &commands[i];
-	return NULL;
-}
-
-/* The command that a word is nearly, which is no file either; NULL: it may be a source. */
-static const char *meant_command(const char *word)
-{
-	struct nearest nearest = { .wanted = word, .farthest = 1 + strlen(word) / 5 };
-
-	if (strspn(word, "abcdefghijklmnopqrstuvwxyz") != strlen(word) || !access(word, F_OK))
-		return NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		nearest_try(&nearest, commands[i].name);
-	return nearest.name;
-}
-
-static enum exit_status unknown_command(const char *word, const char *meant)
-{
-	if (meant)
-		(void)fprintf(
-			stderr, "imgfs: unknown command '%s' (did you mean '%s'?)\n", word, meant);
-	else
-		(void)fprintf(stderr,
-			"imgfs: unknown command '%s'\nhint: imgfs --help lists them\n", word);
-	return STATUS_USAGE;
-}
-
-/* Everything, by name, on one screen. */
-static enum exit_status print_overview(void)
-{
-	CLEANUP(buf_release) struct buf text = { .max = 64 << 10 };
-
-	(void)buf_append_text(&text,
-		"usage: imgfs [mount] SOURCE DIR [-o OPTION[=VALUE],...]\n"
-		"       imgfs COMMAND ...\n"
-		"Shows container images as directories, read-only.\n"
-		"SOURCE   docker://HOST/  docker://HOST/NS/  docker://[HOST/]REPO[:TAG|@DIGEST]\n"
-		"         docker-v1://HOST/[REPO[:TAG]]  docker-daemon:[REPO[:TAG]] dir:DIR PATH\n"
-		"         oci:DIR[:REF]  oci-archive:FILE[:REF]  docker-archive:FILE[:REPO:TAG]\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		(void)buf_printf(&text, "%-8s %-7s %-24s %s\n", i ? "" : "COMMAND",
-			commands[i].name, commands[i].words, commands[i].help);
-	options_list(&text, "OPTION   ", "         ", 79);
-	(void)buf_append_text(&text,
-		"FLAG     -f foreground  -v say more  -d debug, in the foreground  --version\n"
-		"`imgfs help mount` explains sources and options; so does the manual, imgfs(1).\n");
-	return print(&text) ? STATUS_SYSTEM : STATUS_OK;
-}
-
-static enum exit_status print_mount_help(const char *program)
-{
-	CLEANUP(buf_release) struct buf text = { .max = 64 << 10 };
-
-	options_help(program, &text);
-	return print(&text) ? STATUS_SYSTEM : STATUS_OK;
-}
-
-static enum exit_status help_command(int argc, char **argv)
-{
-	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
-	char help[] = "--help";
-	char *words[] = { argv[0], help, NULL };
-
-	if (argc < 2 || (command && command->run == help_command))
-		return print_overview();
-	if (!command)
-		return unknown_command(argv[1], meant_command(argv[1]));
-	return command->run ? command->run(2, words) : print_mount_help("imgfs");
-}
+/* --- the command line --- */
 
 static enum exit_status mount_image(const struct options *options)
 {
@@ -620,8 +517,8 @@ static enum exit_status mount_command(int argc, char **argv)
 			 : rc == -ENOMEM ? STATUS_SYSTEM
 					 : STATUS_USAGE;
 	} else if (action == OPTIONS_HELP) {
-		status = options.is_helper || is_named ? print_mount_help(options.program)
-						       : print_overview();
+		status = options.is_helper || is_named ? help_mount(options.program)
+						       : help_overview();
 	} else if (action == OPTIONS_VERSION) {
 		status = puts("imgfs " IMGFS_VERSION) < 0 ? STATUS_SYSTEM : STATUS_OK;
 	} else {
@@ -635,15 +532,15 @@ int main(int argc, char **argv)
 {
 	bool is_helper = !strncmp(program_invocation_short_name, "mount.", 6);
 	const char *word = argc > 1 && !is_helper ? argv[1] : "";
-	const struct command *command = find_command(word);
-	const char *meant = *word && !command ? meant_command(word) : NULL;
+	const struct command *command = command_find(word);
+	const char *meant = *word && !command ? command_meant(word) : NULL;
 
 	complete_descriptors();
 	complete_environment();
 	if (!strcmp(word, "--complete")) /* for shells alone */
 		return (int)complete_command(argc - 1, argv + 1);
 	if (meant)
-		return (int)unknown_command(word, meant);
+		return (int)command_unknown(word, meant);
 	if (command && command->run)
 		return (int)command->run(argc - 1, argv + 1);
 	return (int)mount_command(argc, argv);
