@@ -285,6 +285,11 @@ int log_new(struct log **ret, const char *where, enum log_level level, struct er
 	return 0;
 }
 
+int log_start(struct log *log, struct error *err)
+{
+	return log_sink_start(log->sink, err);
+}
+
 void log_free(struct log *log)
 {
 	if (!log)

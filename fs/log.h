@@ -24,6 +24,9 @@ struct log;
 
 /* where: NULL or "stderr", "syslog", or a file to append to. */
 int log_new(struct log **ret, const char *where, enum log_level level, struct error *err);
+/* From now on lines are written, but for those to a regular file, which were before:
+ * log_sink_start(). */
+int log_start(struct log *log, struct error *err);
 void log_free(struct log *log);
 /* Its observer, for fetch; counters included. */
 struct observer *log_observer(struct log *log);

@@ -28,7 +28,8 @@ struct line {
 struct log_sink {
 	enum sink_kind kind;
 	int fd;          /* but for syslog */
-	bool has_writer; /* a thread, where who writes may have to wait */
+	bool may_stall;  /* who writes there may have to wait: lines are for the thread */
+	bool has_writer; /* which has been started */
 	pthread_t writer;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -121,20 +122,33 @@ static void *work(void *context)
 	return NULL;
 }
 
-/* 0 or a positive errno. */
-static int start(struct log_sink *sink)
+int log_sink_start(struct log_sink *sink, struct error *err)
 {
 	sigset_t all, before;
 	int rc;
 
+	if (!sink->may_stall)
+		return 0;
 	(void)sigfillset(&all); /* signals belong to the main thread */
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&sink->writer, NULL, work, sink);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	sink->has_writer = !rc;
-	if (!rc) /* for ps and debuggers only */
-		(void)pthread_setname_np(sink->writer, "log");
-	return rc;
+	if (rc)
+		return error_set(err, rc, "log: no thread: %s", strerror(rc));
+	(void)pthread_setname_np(sink->writer, "log"); /* for ps and debuggers only */
+	return 0;
+}
+
+/* For want of a thread, or before there is one. */
+static void write_waiting(struct log_sink *sink)
+{
+	while (sink->written < sink->posted || sink->dropped) {
+		struct line line = take_line(sink);
+
+		write_line(sink, &line);
+		free(line.text);
+	}
 }
 
 /* Ends the thread when it has written what waits.  A thread that still waits after LOG_PATIENCE_MS
@@ -146,8 +160,10 @@ static bool stop(struct log_sink *sink)
 	bool is_done;
 	int rc = 0;
 
-	if (!sink->has_writer)
+	if (!sink->has_writer) {
+		write_waiting(sink);
 		return true;
+	}
 	(void)pthread_mutex_lock(&sink->lock);
 	sink->is_closing = true;
 	(void)pthread_cond_signal(&sink->changed);
@@ -204,10 +220,7 @@ int log_sink_new(struct log_sink **ret, const char *where, struct error *err)
 		if (sink->fd < 0)
 			rc = error_set(err, errno, "log file '%s': %s", where, strerror(errno));
 	}
-	if (!rc && (sink->kind == SINK_SYSLOG || !is_regular(sink->fd)))
-		rc = start(sink);
-	if (rc > 0)
-		rc = error_set(err, rc, "log: no thread: %s", strerror(rc));
+	sink->may_stall = sink->kind == SINK_SYSLOG || !is_regular(sink->fd);
 	if (rc)
 		log_sink_free(sink);
 	else
@@ -219,7 +232,7 @@ void log_sink_write(struct log_sink *sink, int priority, const char *name, const
 {
 	struct line line = { priority, compose(sink, name, text) };
 
-	if (sink->has_writer) {
+	if (sink->may_stall) {
 		post(sink, &line);
 		return;
 	}
@@ -233,6 +246,10 @@ void log_sink_detach(struct log_sink **sink)
 
 	if ((*sink)->kind != SINK_STDERR || log_sink_new(&after, "syslog", NULL))
 		return;
+	if (log_sink_start(after, NULL)) {
+		log_sink_free(after);
+		return;
+	}
 	log_sink_free(*sink);
 	*sink = after;
 }

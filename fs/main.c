@@ -351,7 +351,9 @@ static int fs_open(struct fs *fs, int parent_fd, struct error *err)
 	if (rc)
 		return rc;
 	sandbox_enter(fs->cache ? cache_path(fs->cache) : NULL, fs->log);
-	rc = open_root(fs, parent_fd, err);
+	rc = log_start(fs->log, err);
+	if (!rc)
+		rc = open_root(fs, parent_fd, err);
 	return rc ? rc : start_pools(fs, err);
 }
 
@@ -408,10 +410,10 @@ static void serve_inside(void *context)
 		(void)outside_call(unmount_session, &fs);
 	if (rc && herald->is_detached)
 		log_line(fs.log, LOG_LEVEL_ERROR, "%s", err.text);
-	else if (rc)
-		complain(options, &err);
 	readiness_close(&herald->readiness);
-	fs_release(&fs);
+	fs_release(&fs); /* the log has been written by then */
+	if (rc && !herald->is_detached)
+		complain(options, &err);
 	service->status = status_of(rc);
 }
 

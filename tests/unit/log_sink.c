@@ -41,6 +41,14 @@ static int set_up(void **state)
 	return log_sink_new(&fixture->sink, fixture->path, NULL);
 }
 
+static int set_up_started(void **state)
+{
+	int rc = set_up(state);
+	const struct fixture *fixture = *state;
+
+	return rc ? rc : log_sink_start(fixture->sink, NULL);
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
@@ -175,14 +183,38 @@ static void the_end_brings_what_waits(void **state)
 	free(heard);
 }
 
+static void what_was_said_before_waits(void **state)
+{
+	struct fixture *fixture = *state;
+	char *heard;
+
+	say(fixture, 0, 3);
+	heard = hear(fixture, "line 0\n");
+	assert_string_equal(heard, "");
+	free(heard);
+	assert_int_equal(log_sink_start(fixture->sink, NULL), 0);
+	heard = hear(fixture, "line 2\n");
+	assert_int_equal(count(heard, "warning: "), 3);
+	free(heard);
+	log_sink_free(fixture->sink);
+	assert_int_equal(log_sink_new(&fixture->sink, fixture->path, NULL), 0);
+	say(fixture, 0, 2);
+	log_sink_free(fixture->sink);
+	fixture->sink = NULL;
+	heard = hear(fixture, "line 1\n");
+	assert_int_equal(count(heard, "warning: "), 2);
+	free(heard);
+}
+
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up_started, tear_down)
 	static const struct CMUnitTest tests[] = {
 		CASE(lines_come_in_order),
 		CASE(what_finds_no_room_is_counted),
 		CASE(the_end_does_not_wait),
 		CASE(the_end_brings_what_waits),
+		cmocka_unit_test_setup_teardown(what_was_said_before_waits, set_up, tear_down),
 	};
 #undef CASE
 	return cmocka_run_group_tests_name("log_sink", tests, NULL, NULL);
