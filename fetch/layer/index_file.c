@@ -102,7 +102,7 @@ static struct index_header header_of(const struct index_parts *parts)
 		.spool_size = parts->spool_size,
 		.tree_len = parts->tree_len,
 		.windows_len = parts->windows_len,
-		.windows_crc = (uint32_t)crc32_z(0, parts->windows, parts->windows_len),
+		.windows_crc = parts->windows_crc,
 		.span_count = parts->span_count,
 		.window_count = parts->window_count,
 		.state_count = parts->stored_state_count + parts->plain_state_count,
@@ -156,8 +156,8 @@ int index_write(int fd, const struct index_parts *parts, struct error *err)
 	memcpy(header.checksum, checksum.bytes, sizeof header.checksum);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(pieces); i++)
 		rc = write_at(fd, pieces[i].bytes, pieces[i].len, pieces[i].offset, err);
-	if (!rc)
-		rc = write_at(fd, parts->windows, parts->windows_len, places.windows, err);
+	if (!rc && parts->windows)
+		rc = windows_write(parts->windows, fd, places.windows, err);
 	return rc ? error_prefix(err, rc, "layer index") : 0;
 }
 

@@ -9,11 +9,11 @@
  * blob's end even if the content proves to be malformed, so that the blob's digest is always known;
  * then the index records why there is no tree.
  *
- * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 152 bytes per span, the
- * compressed windows (about 10 KB per span of gzip; spans get longer as they add up, and when there
- * are 32 Ki of them, all that follows goes to the spool), zstd's window (128 MiB).  An expansion
- * beyond INDEXER_PLAIN_MAX is -EFBIG in the index's status, decoding stops there; of a plain blob
- * that long, the pass fails.
+ * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 152 bytes per span, 1 MiB of compressed
+ * windows (about 10 KB per span of gzip, most of them in a temporary file; spans get longer as they
+ * add up, and when there are 32 Ki, all that follows goes to the spool), zstd's window (128 MiB).
+ * An expansion beyond INDEXER_PLAIN_MAX is -EFBIG in the index's status, decoding stops there; of a
+ * plain blob that long, the pass fails.
  */
 #ifndef FETCH_LAYER_INDEXER_H
 #define FETCH_LAYER_INDEXER_H

@@ -35,8 +35,8 @@ enum {
 	ZSTD_WINDOW_LOG_MAX = 27,  /* 128 MiB, as zstd(1) has it */
 	XZ_MEMORY_MAX = 128 << 20, /* bytes of liblzma, nearly all for the dictionary */
 	COMPRESSION_LEVEL = 1,     /* of windows and spool: more costs time and saves little */
-	WINDOWS_MAX = 32 << 10,    /* in memory until the end, usually 10 KB each; behind the last
-				    * one, some 200 GB into the stream, all goes to the spool */
+	WINDOWS_MAX = 32 << 10,    /* usually 10 KB each; behind the last one, some 200 GB into
+				    * the stream, all goes to the spool */
 	WINDOWS_STEP = 6 << 10,    /* each time so many are reached, spans get longer, */
 	SPAN_SIZE_DOUBLINGS = 3,   /* until they are SPAN_SIZE_MIN << this */
 };
@@ -179,6 +179,8 @@ void windows_free(struct windows *windows);
 int windows_add(struct windows *windows, const void *plain, size_t plain_len, struct error *err);
 /* Fills in what parts has of windows; borrowed. */
 void windows_describe(const struct windows *windows, struct index_parts *parts);
+/* Writes all of their bytes, there. */
+int windows_write(const struct windows *windows, int fd, uint64_t offset, struct error *err);
 
 /* --- hashing.c: what another thread does of a pass: digests, windows, and then the sink --- */
 
@@ -315,8 +317,9 @@ struct index_parts {
 	uint32_t stored_state_count, plain_state_count;
 	const struct window *window_table;
 	uint32_t window_count;
-	const void *windows;
-	size_t windows_len;
+	const struct windows *windows; /* NULL: none */
+	uint64_t windows_len;          /* of their bytes */
+	uint32_t windows_crc;
 	uint64_t spool_size;
 };
 

@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <bzlib.h>
@@ -1494,6 +1496,87 @@ static int ignore_plain(void *context, const void *bytes, size_t len, struct err
 	return 0;
 }
 
+/* --- windows that leave memory --- */
+
+enum { WINDOW_COUNT = 150, WINDOWS_AT = 12345 };
+
+static void make_window(uint32_t number, uint8_t *window)
+{
+	uint32_t state = number * 2654435761U + 1; /* of xorshift: nothing compresses it */
+
+	for (size_t i = 0; i < SPAN_WINDOW; i++) {
+		state ^= state << 13;
+		state ^= state >> 17;
+		state ^= state << 5;
+		window[i] = (uint8_t)(state >> 24);
+	}
+}
+
+static void check_windows(const struct index_parts *parts, const uint8_t *bytes)
+{
+	uint8_t expected[SPAN_WINDOW], found[SPAN_WINDOW];
+	uint64_t end = 0;
+
+	assert_int_equal(parts->window_count, WINDOW_COUNT);
+	for (uint32_t i = 0; i < WINDOW_COUNT; i++) {
+		const struct window *window = &parts->window_table[i];
+
+		assert_int_equal(window->offset, end);
+		end += window->len;
+		assert_int_equal(
+			ZSTD_decompress(found, sizeof found, bytes + window->offset, window->len),
+			sizeof found);
+		make_window(i, expected);
+		assert_memory_equal(found, expected, sizeof found);
+	}
+	assert_int_equal(parts->windows_len, end);
+	assert_int_equal(parts->windows_crc, crc32(0, bytes, (uInt)end));
+}
+
+/* max: bytes that a file may have, as of a disk that becomes full. */
+static void keep_windows(rlim_t max)
+{
+	struct windows *windows = windows_new();
+	struct index_parts parts = { NULL };
+	CLEANUP(closep) int fd = memfd_create("test", MFD_CLOEXEC);
+	struct rlimit before, limit;
+	uint8_t window[SPAN_WINDOW];
+	void *mapping;
+	struct error err;
+
+	assert_non_null(windows);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){ max, before.rlim_max };
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (uint32_t i = 0; i < WINDOW_COUNT; i++) {
+		make_window(i, window);
+		assert_int_equal(windows_add(windows, window, sizeof window, &err), 0);
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_DFL);
+	windows_describe(windows, &parts);
+	assert_int_equal(windows_write(windows, fd, WINDOWS_AT, &err), 0);
+	mapping = mmap(NULL, WINDOWS_AT + parts.windows_len, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_true(mapping != MAP_FAILED);
+	check_windows(&parts, (const uint8_t *)mapping + WINDOWS_AT);
+	(void)munmap(mapping, WINDOWS_AT + parts.windows_len);
+	windows_free(windows);
+}
+
+static void windows_leave_memory(void **state)
+{
+	(void)state;
+	keep_windows(RLIM_INFINITY);
+}
+
+static void windows_stay_where_nothing_has_room(void **state)
+{
+	(void)state;
+	keep_windows(0);
+	keep_windows(3 * MIB);
+}
+
 /* Behind WINDOWS_MAX windows no span needs one: what follows goes to the spool, up to a member. */
 static void runs_out_of_windows(void **state)
 {
@@ -2399,6 +2482,8 @@ static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(verifies_a_plain_blob),
 	cmocka_unit_test(ends_without_a_spool),
 	cmocka_unit_test(ends_beyond_a_limit),
+	cmocka_unit_test(windows_leave_memory),
+	cmocka_unit_test(windows_stay_where_nothing_has_room),
 	cmocka_unit_test(runs_out_of_windows),
 	cmocka_unit_test(finds_out_the_digest),
 	cmocka_unit_test(ends_when_cancelled),
