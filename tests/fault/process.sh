@@ -3,9 +3,9 @@
 # What the process itself may lack: memory, threads, somebody to talk to, a clock that goes right.
 . "$(dirname "$0")/../rows.sh"
 need_root
-need curl jq python3 setpriv prlimit unshare
+need curl jq pgrep python3 setpriv prlimit unshare
 
-make_images "$work" 40
+make_images "$work" 60
 start_faultregistry "app=$work/layout"
 mnt=$work/mnt
 source=docker://$registry/app
@@ -166,15 +166,15 @@ row_closed() {
 	wait "$pid" || fail "exit status $?"
 }
 
-# A user's, since root has no such limit.
+# A user's, since root has no such limit; and one that no other test is, whose processes would count.
 row_threads() {
-	local home=$work/user user=(setpriv --reuid=nobody --regid=nogroup --clear-groups) pid n readers=()
+	local home=$work/user user=(setpriv --reuid=games --regid=nogroup --clear-groups) pid n readers=()
 	need fusermount3
 	chmod 0755 "$work"
 	chmod 0777 "$work/sanitizer"
 	mkdir -p "$home/mnt"
 	cp "$IMGFS" "$home/imgfs"
-	chown -R nobody "$home"
+	chown -R games "$home"
 	cat >"$home/session" <<-'END'
 		cd "$1"
 		export HOME=$1
@@ -199,6 +199,8 @@ row_threads() {
 		"$work" timeout 60 "${user[@]}" sh "$home/session" "$home" "$source" "$work/content" \
 		>"$work/stdout" 2>"$work/stderr" || fail "without threads: $(<"$work/stdout") $(<"$work/stderr")"
 	# None at all is a message.
+	alone() { ! pgrep -u games >"$work/stdout"; }
+	poll 20 alone || fail "processes of the user's: $(<"$work/stdout")"
 	assert_eq "$(ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0" exit_code prlimit --nproc=1:1 "${user[@]}" "$home/imgfs" mount -f --cache_dir="$home/cache" \
 		"$source" "$home/mnt")" 2 "a mount without any thread"
 	assert_contains "$(<"$work/stderr")" "Resource temporarily unavailable" "the message"
@@ -206,9 +208,10 @@ row_threads() {
 
 # ENOMEM to who asks, or a clean end; in either case the cache is as good as before.
 row_memory() {
-	local pid size failed=0 n tags=() readers=()
+	local pid size oom failed=0 n tags=() readers=()
 	# The sanitizers say so when there is no memory, and end the program where they need it themselves.
-	ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$work/no-memory:allocator_may_return_null=1" TSAN_OPTIONS="$TSAN_OPTIONS:log_path=$work/no-memory" \
+	ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$work/no-memory:allocator_may_return_null=1" \
+		LSAN_OPTIONS="$LSAN_OPTIONS:log_path=$work/no-memory" TSAN_OPTIONS="$TSAN_OPTIONS:log_path=$work/no-memory" \
 		mount_app cache_dir="$work/memory"
 	cold
 	is_right
@@ -232,11 +235,17 @@ row_memory() {
 		fi
 	done
 	say "$failed of 6 reads failed"
-	if has_ended "$pid"; then
+	ended() { has_ended "$pid"; }
+	# Whoever asks hears of its end before it has ended, and be it of the counter.
+	if grep -qE 'Transport endpoint|Software caused' "$work"/stderr.? ||
+		! oom=$(counter "$mnt" .oom 2>"$work/stderr"); then
+		poll 20 ended || fail "they heard of an end that does not come: $(<"$work/stderr")"
+	fi
+	if ended; then
 		umount -l "$mnt"
 		unset "daemons[$mnt]"
 	else
-		((!failed || $(counter "$mnt" .oom) >= 1)) || fail "oom was not counted"
+		((!failed || oom >= 1)) || fail "oom was not counted"
 		prlimit --as=unlimited: --pid "$pid"
 		readable() { timeout 20 cat "$mnt/$tag/linux_amd64/rootfs/body" >"$work/body" 2>"$work/stderr"; }
 		poll 20 readable || fail "with memory again: $(<"$work/stderr")"
@@ -244,6 +253,52 @@ row_memory() {
 	fi
 	assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$work/memory")" 0 "imgfs cache verify"
 	mount_app cache_dir="$work/memory"
+	root=$mnt/$tag/linux_amd64/rootfs
+	is_right
+	unmount "$mnt"
+}
+
+# memory_group NAME BYTES: a control group of that name that may have so much; its directory is $group.
+memory_group() {
+	local root=/sys/fs/cgroup limit=memory.max
+	if [[ -e $root/memory/cgroup.procs ]]; then
+		root=$root/memory limit=memory.limit_in_bytes
+	elif ! grep -qw memory "$root/cgroup.subtree_control" 2>/dev/null; then
+		skip "no control groups for memory"
+	fi
+	group=$root/$1
+	mkdir "$group"
+	at_exit rmdir "$group"
+	echo "$2" >"$group/$limit"
+}
+
+# Whoever waits gets an error at once, and what the next mount finds is whole.
+row_memory_killed() {
+	local group pid n rc killed=no
+	memory_group "imgfs-test-$$" $((2 << 20))
+	mount_app cache_dir="$work/killed"
+	pid=${daemons[$mnt]}
+	echo "$pid" >"$group/cgroup.procs"
+	for ((n = 0; n < 20 && image_number < 58; n++)); do
+		next_image
+		rc=0
+		timeout -k 5 30 cat "$mnt/$tag/linux_amd64/rootfs/body" >"$work/body" 2>"$work/stderr" || rc=$?
+		if ((rc)); then
+			assert_eq "$rc" 1 "status of the reader"
+			killed=yes
+			break
+		fi
+		assert_same_file "$work/body" "$content/body"
+	done
+	assert_eq "$killed" yes "killed within 2 MiB"
+	ended() { has_ended "$pid"; }
+	poll 10 ended || fail "it goes on, and its reader got $(<"$work/stderr")"
+	grep -qE 'Transport endpoint is not connected|Software caused connection abort' "$work/stderr" ||
+		fail "the reader of a mount that was killed: $(<"$work/stderr")"
+	umount -l "$mnt"
+	unset "daemons[$mnt]"
+	assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$work/killed")" 0 "imgfs cache verify"
+	mount_app cache_dir="$work/killed"
 	root=$mnt/$tag/linux_amd64/rootfs
 	is_right
 	unmount "$mnt"
