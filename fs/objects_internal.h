@@ -87,8 +87,8 @@ struct span_object {
 	struct reader *stored; /* while it is decoded: what holds its bytes; NULL: the spool */
 	bool is_kept;          /* in spans_kept, else in spans_new; when READY */
 	bool is_reached;       /* somebody read here; else it was decoded ahead */
-	bool is_passed;        /* its last byte was asked for: whoever comes to the next one may
-				* come from here */
+	bool is_passed;        /* its last byte was asked for, or much of it given */
+	uint64_t given;        /* bytes, to all who read here */
 	uint32_t ahead;        /* so many spans behind it were wanted with it */
 	struct span_object *prev, *next;
 	UT_hash_handle hh;
@@ -181,7 +181,8 @@ void spans_free(struct objects *objects);
 /* Those of one layer, but for what is being decoded. */
 void spans_forget(struct objects *objects, const struct layer_object *layer);
 struct span_object *span_find(struct fs *fs, const struct layer_object *object, uint32_t number);
-/* NULL: nobody read the span before this one to its end, or it is not in memory any more. */
+/* Whoever comes to this span may come from there.  NULL: nobody read through the one before it, or
+ * it is not in memory any more. */
 const struct span_object *span_passed_before(
 	struct fs *fs, const struct layer_object *object, uint32_t number);
 

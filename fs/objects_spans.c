@@ -21,10 +21,11 @@
 #include <utlist.h>
 
 enum {
-	NEW_SHARE = 4,   /* the queue of new spans: this part of the room is its own */
-	AHEAD_SHARE = 4, /* and spans decoded ahead of one reader take no more than this part, */
-	AHEAD_CORE = 4,  /* nor more than so many for each core: some take five times as
-			  * long as others, and no core shall be without one */
+	NEW_SHARE = 4,    /* the queue of new spans: this part of the room is its own */
+	AHEAD_SHARE = 4,  /* and spans decoded ahead of one reader take no more than this part, */
+	PASSED_SHARE = 4, /* of a span was given: somebody reads through it */
+	AHEAD_CORE = 4,   /* nor more than so many for each core: some take five times as
+			   * long as others, and no core shall be without one */
 	ROOM_STEP = 128 << 10,   /* bytes: as multiples of it, spans fit into each other's room */
 	ROOM_KEPT_MAX = 2 << 20, /* bytes: of larger ones four would be too much */
 };
@@ -370,18 +371,16 @@ static int span_decode(struct fs *fs, struct layer_object *object, uint32_t numb
 	return LOAD_PENDING;
 }
 
-/* Before it is ready as well: the kernel asks for what comes next while it waits for this. */
-static void note_passed(
-	struct fs *fs, const struct layer_object *object, uint32_t number, uint64_t end)
+/* A read up to there, which got so many bytes.  The last byte counts when it is asked for: the
+ * kernel asks for what comes next while it waits for this.  But who reads file after file may never
+ * do. */
+static void note_read(struct span_object *span, uint64_t end, size_t given)
 {
-	const struct span *stored = &object->layer->spans[number];
-	struct span_object *span;
+	const struct span *stored = &span->layer->layer->spans[span->span];
 
-	if (end < stored->plain_offset + stored->plain_len)
-		return;
-	span = span_find(fs, object, number);
-	if (span)
-		span->is_passed = true;
+	span->given += given;
+	span->is_passed |= end == stored->plain_offset + stored->plain_len ||
+			   span->given >= span->plain_len / PASSED_SHARE;
 }
 
 static int span_get(struct fs *fs, struct layer_object *object, uint32_t number, uint32_t last,
@@ -425,10 +424,12 @@ int layer_read(struct fs *fs, struct layer_object *object, uint64_t offset, size
 		const struct span *span = &layer->spans[number];
 		size_t skip = (size_t)(offset - span->plain_offset);
 		size_t piece = span->plain_len - skip < len ? span->plain_len - skip : len;
-		struct span_object *found = NULL;
+		struct span_object *found = NULL, *asked;
 
 		rc = span_get(fs, object, number, layer_span_at(layer, end - 1), &found, need);
-		note_passed(fs, object, number, offset + piece);
+		asked = found ? found : span_find(fs, object, number);
+		if (asked)
+			note_read(asked, offset + piece, rc ? 0 : piece);
 		if (!rc)
 			rc = answer_add(
 				answer, found->room.bytes + skip, piece, &found->pins, &need->err);
