@@ -439,9 +439,10 @@ static int blob_add(struct fs *fs, struct blob *blob)
 }
 
 /* The blob of that kind ('m', 'b', 'g': manifest, blob, generated), digest and size: a descriptor
- * that lies about the size is another thing.  A new one is empty but for that. */
+ * that lies about the size is another thing.  A new one is empty but for that, and stays so when
+ * there is no memory to fill it: until somebody comes who can. */
 static struct blob *blob_get_or_new(struct fs *fs, char kind, const char *repository,
-	const struct digest *digest, uint64_t size, bool *ret_is_new)
+	const struct digest *digest, uint64_t size)
 {
 	CLEANUP(freep) char *key = NULL;
 	char text[DIGEST_TEXT_MAX];
@@ -451,7 +452,6 @@ static struct blob *blob_get_or_new(struct fs *fs, char kind, const char *reposi
 		    digest_format(digest, text)) < 0)
 		return NULL;
 	HASH_FIND_STR(fs->spaces->blob_by_key, key, blob);
-	*ret_is_new = !blob;
 	if (blob)
 		return blob;
 	blob = calloc(1, sizeof *blob);
@@ -489,30 +489,39 @@ int blob_find_size(struct fs *fs, const char *repository, const struct descripto
 	return rc;
 }
 
+/* All of it, or nothing. */
+static int fill_blob(struct blob *blob, const char *repository, const struct descriptor *descriptor,
+	bool is_manifest, struct error *err)
+{
+	struct descriptor copy = { 0 };
+	uint64_t size = blob->descriptor.size;
+	int rc = descriptor_copy(&copy, descriptor, err);
+
+	if (rc)
+		return rc;
+	blob->descriptor = copy;
+	blob->descriptor.size = size;
+	blob->is_manifest = is_manifest;
+	blob->repository = repository;
+	return 0;
+}
+
 int entry_blob(struct fs *fs, const char *repository, const struct descriptor *descriptor,
 	bool is_manifest, struct fuse_entry_param *ret, struct need *need)
 {
-	struct descriptor copy = { 0 };
 	struct blob *blob;
 	uint64_t size;
-	bool is_new;
 	int rc = blob_find_size(fs, repository, descriptor, is_manifest, &size, need);
 
 	if (rc)
 		return rc;
-	blob = blob_get_or_new(
-		fs, is_manifest ? 'm' : 'b', repository, &descriptor->digest, size, &is_new);
+	blob = blob_get_or_new(fs, is_manifest ? 'm' : 'b', repository, &descriptor->digest, size);
 	if (!blob)
 		return error_set(&need->err, ENOMEM, "out of memory");
-	if (is_new) {
-		blob->repository = repository;
-		blob->is_manifest = is_manifest;
-		rc = descriptor_copy(&copy, descriptor, &need->err);
-		if (rc)
-			return rc;
-		blob->descriptor = copy;
-		blob->descriptor.size = size;
-	}
+	if (!blob->repository)
+		rc = fill_blob(blob, repository, descriptor, is_manifest, &need->err);
+	if (rc)
+		return rc;
 	entry_init(ret, space_id(BLOBS, blob->number));
 	blob_stat(fs, blob, &ret->attr);
 	return 0;
@@ -521,18 +530,20 @@ int entry_blob(struct fs *fs, const char *repository, const struct descriptor *d
 int entry_generated(struct fs *fs, const struct digest *digest, const char *bytes, size_t len,
 	const char *converted, struct fuse_entry_param *ret, struct need *need)
 {
-	bool is_new;
-	struct blob *blob = blob_get_or_new(fs, 'g', "", digest, len, &is_new);
+	struct blob *blob = blob_get_or_new(fs, 'g', "", digest, len);
 
 	if (!blob)
 		return error_set(&need->err, ENOMEM, "out of memory");
-	if (is_new) {
-		blob->generated = malloc(len + 1);
-		blob->converted = strdup(converted);
-		if (!blob->generated || !blob->converted)
+	if (!blob->generated) {
+		CLEANUP(freep) char *copy = malloc(len + 1);
+		CLEANUP(freep) char *why = strdup(converted);
+
+		if (!copy || !why)
 			return error_set(&need->err, ENOMEM, "out of memory");
-		memcpy(blob->generated, bytes, len);
-		blob->generated[len] = '\0';
+		memcpy(copy, bytes, len);
+		copy[len] = '\0';
+		blob->generated = TAKE(copy);
+		blob->converted = TAKE(why);
 	}
 	entry_init(ret, space_id(BLOBS, blob->number));
 	blob_stat(fs, blob, &ret->attr);
