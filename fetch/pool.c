@@ -8,11 +8,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "fetch/thread.h"
 #include "model/cleanup.h"
 
 enum { THREAD_NAME_MAX = 16 }; /* what the kernel keeps, with the NUL */
@@ -68,19 +68,10 @@ static void *work(void *context)
 /* Under lock, or before others know the pool.  0 or a positive errno. */
 static int start_thread(struct pool *pool)
 {
-	sigset_t all, before;
-	int rc;
+	int rc = thread_start(&pool->threads[pool->count], pool->name, work, pool);
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&pool->threads[pool->count], NULL, work, pool);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc)
-		return rc;
-	/* for ps and debuggers only */
-	(void)pthread_setname_np(pool->threads[pool->count], pool->name);
-	pool->count++;
-	return 0;
+	pool->count += !rc;
+	return rc;
 }
 
 int pool_new(struct pool **ret, const char *name, unsigned threads,

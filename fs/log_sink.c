@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "fetch/clock.h"
+#include "fetch/thread.h"
 #include "model/cleanup.h"
 
 enum sink_kind { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
@@ -124,20 +124,10 @@ static void *work(void *context)
 
 int log_sink_start(struct log_sink *sink, struct error *err)
 {
-	sigset_t all, before;
-	int rc;
+	int rc = sink->may_stall ? thread_start(&sink->writer, "log", work, sink) : 0;
 
-	if (!sink->may_stall)
-		return 0;
-	(void)sigfillset(&all); /* signals belong to the main thread */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&sink->writer, NULL, work, sink);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	sink->has_writer = !rc;
-	if (rc)
-		return error_set(err, rc, "log: no thread: %s", strerror(rc));
-	(void)pthread_setname_np(sink->writer, "log"); /* for ps and debuggers only */
-	return 0;
+	sink->has_writer = sink->may_stall && !rc;
+	return rc ? error_set(err, rc, "log: no thread: %s", strerror(rc)) : 0;
 }
 
 /* For want of a thread, or before there is one. */

@@ -152,20 +152,14 @@ static void wake(void *context)
 /* Sleeps for ms, or until cancelled: false. */
 static bool sleep_ms(long ms, struct cancel *cancel)
 {
-	struct sleeper sleeper = { PTHREAD_MUTEX_INITIALIZER, .is_cancelled = false };
-	pthread_condattr_t attributes;
+	struct sleeper sleeper = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
 	struct timespec until = deadline_in_ms(ms);
 	int rc = 0;
-
-	(void)pthread_condattr_init(&attributes);
-	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&sleeper.woken, &attributes);
-	(void)pthread_condattr_destroy(&attributes);
 
 	sleeper.is_cancelled = !cancel_watch(cancel, wake, &sleeper);
 	(void)pthread_mutex_lock(&sleeper.lock);
 	while (!rc && !sleeper.is_cancelled)
-		rc = pthread_cond_timedwait(&sleeper.woken, &sleeper.lock, &until);
+		rc = pthread_cond_clockwait(&sleeper.woken, &sleeper.lock, CLOCK_MONOTONIC, &until);
 	(void)pthread_mutex_unlock(&sleeper.lock);
 	cancel_unwatch(cancel);
 

@@ -15,13 +15,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "fetch/cancel.h"
 #include "fetch/observer.h"
+#include "fetch/thread.h"
 #include "model/cleanup.h"
 
 enum { IDLE_CONNECTIONS_MAX = 32 };
@@ -378,21 +378,6 @@ static int copy_config(struct http *http, const struct http_config *config)
 	return copy_text(&http->plain_proxy, from_environment(NULL, "HTTP_PROXY"));
 }
 
-static int start_thread(struct http *http)
-{
-	sigset_t all, old;
-	int rc;
-
-	/* Signals are for others; SIGPIPE becomes EPIPE. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&http->thread, NULL, run, http);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!rc)
-		(void)pthread_setname_np(http->thread, "imgfs-http");
-	return rc;
-}
-
 /* A proxy's URL may hold a password. */
 static void free_url(char *url)
 {
@@ -447,7 +432,7 @@ int http_new(struct http **ret, const struct http_config *config, struct observe
 	}
 	(void)curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
 	(void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
-	rc = start_thread(http);
+	rc = thread_start(&http->thread, "imgfs-http", run, http);
 	if (rc) {
 		release(http);
 		return error_set(err, rc, "start the http thread: %s", strerror(rc));

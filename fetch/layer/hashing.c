@@ -19,8 +19,9 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
+
+#include "fetch/thread.h"
 
 enum {
 	JOBS_MAX = 32,
@@ -190,16 +191,8 @@ static void *work(void *context)
 
 void hashing_start(struct hashing *hashing)
 {
-	sigset_t all, before;
-
-	if (hashing->has_thread)
-		return;
-	(void)sigfillset(&all); /* signals belong to the main thread */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	hashing->has_thread = !pthread_create(&hashing->thread, NULL, work, hashing);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (hashing->has_thread) /* for ps and debuggers only */
-		(void)pthread_setname_np(hashing->thread, "imgfs-hash");
+	if (!hashing->has_thread)
+		hashing->has_thread = !thread_start(&hashing->thread, "imgfs-hash", work, hashing);
 }
 
 /* With the lock. */
