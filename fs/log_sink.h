@@ -22,10 +22,10 @@ struct log_sink;
 
 /* where: NULL or "stderr", "syslog", or a file to append to. */
 int log_sink_new(struct log_sink **ret, const char *where, struct error *err);
-/* Lines that cannot be written within LOG_PATIENCE_MS are lost. */
+/* Lines that the thread cannot write within LOG_PATIENCE_MS are lost. */
 void log_sink_free(struct log_sink *sink);
-/* Starts the thread, after the last fork() and in the sandbox.  Until then lines wait: they are
- * written at the latest by log_sink_free().  -EAGAIN: no thread. */
+/* Starts the thread, after the last fork() and in the sandbox.  Until then lines wait; when it
+ * never is, they are written by log_sink_free(), for as long as that takes.  -EAGAIN: no thread. */
 int log_sink_start(struct log_sink *sink, struct error *err);
 /* The terminal goes away: instead of stderr there is syslog.  Else, or where that cannot be,
  * nothing changes. */
