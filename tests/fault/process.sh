@@ -206,6 +206,15 @@ row_threads() {
 	assert_contains "$(<"$work/stderr")" "Resource temporarily unavailable" "the message"
 }
 
+# is_whole CACHE: what a mount that lacked something has left there, and the image it was reading.
+is_whole() {
+	assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$1")" 0 "imgfs cache verify"
+	mount_app cache_dir="$1"
+	root=$mnt/$tag/linux_amd64/rootfs
+	is_right
+	unmount "$mnt"
+}
+
 # ENOMEM to who asks, or a clean end; in either case the cache is as good as before.
 row_memory() {
 	local pid size oom failed=0 n tags=() readers=()
@@ -251,11 +260,7 @@ row_memory() {
 		poll 20 readable || fail "with memory again: $(<"$work/stderr")"
 		unmount "$mnt"
 	fi
-	assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$work/memory")" 0 "imgfs cache verify"
-	mount_app cache_dir="$work/memory"
-	root=$mnt/$tag/linux_amd64/rootfs
-	is_right
-	unmount "$mnt"
+	is_whole "$work/memory"
 }
 
 # memory_group NAME BYTES: a control group of that name that may have so much; its directory is $group.
@@ -297,11 +302,7 @@ row_memory_killed() {
 		fail "the reader of a mount that was killed: $(<"$work/stderr")"
 	umount -l "$mnt"
 	unset "daemons[$mnt]"
-	assert_eq "$(exit_code "$IMGFS" cache verify -o "cache_dir=$work/killed")" 0 "imgfs cache verify"
-	mount_app cache_dir="$work/killed"
-	root=$mnt/$tag/linux_amd64/rootfs
-	is_right
-	unmount "$mnt"
+	is_whole "$work/killed"
 }
 
 # Ages and tokens go by a clock that does not jump; what is on disk tolerates any time.
