@@ -58,10 +58,10 @@ def summary(bench, name, times):
     return {"p50": percentile(times, 50), "p99": percentile(times, 99)}
 
 
-def nothing_cached(bench, name, fresh, offsets):
+def nothing_cached(bench, name, fresh, offsets, *sources):
     def turn():
         drop_caches(1)
-        warm(bench.data.blob("big"))
+        warm(*sources)
         with fresh() as root:
             return summary(bench, name, read_times(f"{root}/{BIG_FILE}", offsets))
     return turn
@@ -76,7 +76,7 @@ def engine_reads(bench, index, offsets):
     return turn
 
 
-def span_in_memory(bench, name, fresh, source, size):
+def span_in_memory(bench, name, fresh, size, *sources):
     length = min(IN_MEMORY, size // 2)
     begin = size // 4 // PAGE * PAGE
     offsets = within(begin, length, READS)
@@ -86,7 +86,7 @@ def span_in_memory(bench, name, fresh, source, size):
             path = f"{root}/{BIG_FILE}"
             read_times(path, range(begin, begin + length, 1 << 17), 1 << 17)
             drop_caches(1)
-            warm(source)
+            warm(*sources)
             return summary(bench, name, read_times(path, offsets))
     return turn
 
@@ -126,9 +126,11 @@ def measure(bench):
 def measure_cold(bench):
     offsets = scattered(bench.data.sizes["big_mib"] << 20, READS)
     index = engine_index(bench)
-    slow = nothing_cached(bench, "archivemount", lambda: archivemount(bench), offsets[:READS_SLOWEST])
+    slow = nothing_cached(bench, "archivemount", lambda: archivemount(bench), offsets[:READS_SLOWEST],
+                          bench.data.blob("big"))
     result = by_turns(bench.rounds, {
-        "imgfs": nothing_cached(bench, "imgfs, nothing cached", lambda: ours(bench), offsets),
+        "imgfs": nothing_cached(bench, "imgfs, nothing cached", lambda: ours(bench), offsets,
+                                *bench.sources("big")),
         "engine": needing(engine_reads(bench, index, offsets[:READS_SLOW]), index),
         "archivemount": needing(slow, tool("archivemount")),
     })
@@ -141,9 +143,10 @@ def measure_cold(bench):
 
 def measure_warm(bench):
     size, squashfs = bench.data.sizes["big_mib"] << 20, bench.data.squashfs()
-    theirs = span_in_memory(bench, "squashfuse_ll", lambda: mounted(bench, "squashfuse_ll", squashfs), squashfs, size)
+    theirs = span_in_memory(bench, "squashfuse_ll", lambda: mounted(bench, "squashfuse_ll", squashfs), size, squashfs)
     result = by_turns(bench.rounds, {
-        "imgfs": span_in_memory(bench, "imgfs, span in memory", lambda: ours(bench), bench.data.blob("big"), size),
+        "imgfs": span_in_memory(bench, "imgfs, span in memory", lambda: ours(bench), size,
+                                *bench.sources("big")),
         "squashfuse_ll": needing(theirs, tool("squashfuse_ll"), squashfs),
     })
     own, peer = result["imgfs"], result["squashfuse_ll"]

@@ -12,10 +12,10 @@ ROWS = (14,)
 FUSE_RATE = 2e9             # bytes a second: what FUSE carries where it was measured
 
 
-def reading(fresh, source):
+def reading(fresh, *sources):
     def turn():
         drop_caches(1)
-        warm(source)
+        warm(*sources)
         with fresh() as root:
             return run(["cat", f"{root}/{BIG_FILE}"])
     return turn
@@ -31,7 +31,7 @@ def bound(size, inflating):
 def measure(bench):
     squashfs, blob = bench.data.squashfs(), bench.data.blob("big")
     result = by_turns(bench.rounds, {
-        "imgfs": reading(lambda: ours(bench), blob),
+        "imgfs": reading(lambda: ours(bench), *bench.sources("big")),
         "squashfuse_ll": needing(reading(lambda: mounted(bench, "squashfuse_ll", squashfs), squashfs),
                                  tool("squashfuse_ll"), squashfs),
         "igzip": needing(lambda: run(["igzip", "-dc", blob]), tool("igzip")),

@@ -9,8 +9,8 @@ ROWS = (15,)
 
 
 def reading(bench, name, fresh):
-    """Caches dropped; images and layers in memory again.  The native file system reads its disk."""
-    sources = {"imgfs": [bench.data.blob("small")], "erofsfuse": [bench.data.erofs()],
+    """Caches dropped; images, layers and indexes in memory again.  The native file system reads its disk."""
+    sources = {"imgfs": bench.sources("small"), "erofsfuse": [bench.data.erofs()],
                "squashfuse_ll": [bench.data.squashfs()], "native": []}[name]
 
     def turn():
