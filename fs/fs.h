@@ -98,7 +98,7 @@ struct request {
 	int whence;           /* lseek: SEEK_DATA or SEEK_HOLE */
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
-	bool is_interrupted;
+	int given_up;      /* 0, or the answer of one that waits no longer: -EINTR, -ENOTCONN */
 	bool stale_is_fine;
 	struct load *load;            /* what it waits for, or NULL */
 	struct request *next, **prev; /* in the load's list, or in fs->ready */

@@ -211,12 +211,13 @@ static int serve(struct fs *fs, struct fuse_buf *buf)
 	return 0;
 }
 
-static void interrupt_all(struct fs *fs)
+/* Nobody sent a signal to those who wait: what they hear is that the mount has ended. */
+static void give_up_all(struct fs *fs)
 {
 	for (struct load *load = fs->running; load; load = load->next_running) {
 		cancel_set(&load->cancel);
 		for (struct request *request = load->waiters; request; request = request->next)
-			request->is_interrupted = true;
+			request->given_up = -ENOTCONN;
 		wake(fs, TAKE(load->waiters));
 	}
 	requests_run_ready(fs);
@@ -232,16 +233,16 @@ static void let_notices_end(struct fs *fs, struct fuse_buf *buf)
 	while (notices_are_pending(fs)) {
 		if (poll(&device, 1, NOTICE_POLL_MS) > 0 && serve(fs, buf))
 			break; /* unmounted: nobody holds a lock any more */
-		interrupt_all(fs);
+		give_up_all(fs);
 	}
 	fuse_session_exit(fs->session);
 	notices_stop(fs);
 }
 
-/* Nobody stays unanswered: what waits gets EINTR, what runs is cancelled and awaited. */
+/* Nobody stays unanswered: what waits gets ENOTCONN, what runs is cancelled and awaited. */
 static void drain(struct fs *fs, struct fuse_buf *buf)
 {
-	interrupt_all(fs);
+	give_up_all(fs);
 	let_notices_end(fs, buf);
 	replies_stop(fs);
 }

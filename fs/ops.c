@@ -463,7 +463,7 @@ static void reply_error(
 {
 	bool is_xattr = request->op == OP_getxattr || request->op == OP_listxattr;
 
-	if (is_worth_a_line(rc) || (rc == -EOPNOTSUPP && !is_xattr)) {
+	if (!request->given_up && (is_worth_a_line(rc) || (rc == -EOPNOTSUPP && !is_xattr))) {
 		struct node *node = node_find(fs, request->ino);
 		CLEANUP(freep) char *path = node ? node_path(node) : NULL;
 		const char *cause = *need->err.text ? need->err.text : strerror(-rc);
@@ -484,7 +484,7 @@ static void interrupted(fuse_req_t req, void *data)
 	struct fs *fs = fuse_req_userdata(req);
 
 	fs->requests[OP_interrupt]++;
-	request->is_interrupted = true;
+	request->given_up = -EINTR;
 	if (!request->load)
 		return; /* it is in fs->ready already */
 	load_unpark(request->load, request);
@@ -502,7 +502,7 @@ static bool run_once(struct fs *fs, struct request *request, struct load **ret_l
 		.since_ms = request->since_ms,
 		.stale_is_fine = request->stale_is_fine,
 		.good_until_ms = UINT64_MAX };
-	int rc = request->is_interrupted ? -EINTR : run(fs, request, &need);
+	int rc = request->given_up ? request->given_up : run(fs, request, &need);
 
 	if (rc == LOAD_PENDING) {
 		*ret_load = need.load;

@@ -15,10 +15,12 @@ mount_imgfs "docker://$registry/app" "$mnt"
 image=$mnt/1.0/linux_amd64
 find "$(echo "$image"/layers/01-*/diff)" -type f -exec cat {} + >/dev/null
 
+told=0
 # read_hanging FILE: a reader that minds its signals, in the background; waits until it hangs.
 read_hanging() {
 	reset_requests
-	env --default-signal cat "$1" >"$work/stdout" 2>"$work/stderr" &
+	told=$((told + 1))
+	env --default-signal cat "$1" >"$work/stdout" 2>"$work/told.$told" &
 	reader=$!
 	asleep() { [[ $(cut -d ' ' -f 3 "/proc/$reader/stat" 2>/dev/null) == [SD] ]] &&
 		[[ $(ps -o comm= -p "$reader") == cat ]]; }
@@ -58,11 +60,15 @@ timeout 20 cat "$image/config.json" >"$work/stdout" || fail "a file beside a dir
 (($(counter "$mnt" .fetch_coalesced) >= 1)) || fail "fetch_coalesced"
 (($(counter "$mnt" .fuse.interrupt) >= 4)) || fail "interrupts: $(counter "$mnt" .fuse.interrupt)"
 
-# Unmounting by signal answers everybody.
+# Unmounting by signal answers everybody: not that they were interrupted, which nobody did, but that the mount is gone.
 pid=${daemons[$mnt]}
 kill -TERM "$pid"
 wait_gone "$pid" 10 || fail "the daemon lives 10 s after SIGTERM"
 for reader in "${readers[@]}"; do
 	wait_gone "$reader" 5 || fail "a reader outlives the daemon"
 done
+# The other answer is the kernel's, to what had not been taken from it yet.
+assert_eq "$(cat "$work"/told.* | grep -cE ': (Transport endpoint is not connected|Software caused connection abort)$')" \
+	${#readers[@]} "readers that were told"
+assert_eq "$(cat "$work"/told.* | wc -l)" ${#readers[@]} "lines of what they were told"
 ! mountpoint -q "$mnt" || fail "still mounted after SIGTERM"

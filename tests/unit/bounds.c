@@ -160,7 +160,7 @@ static void waiting_requests_are_bounded(void **state)
 
 	/* They are answered, and others have their room. */
 	for (struct request *request = missing.waiters; request; request = request->next)
-		request->is_interrupted = true;
+		request->given_up = -EINTR;
 	fs.ready = TAKE(missing.waiters);
 	fs.ready->prev = &fs.ready;
 	requests_run_ready(&fs);
