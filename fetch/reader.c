@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fetch/at.h"
 #include "fetch/cancel.h"
 #include "fetch/clock.h"
 #include "fetch/source.h"
@@ -118,22 +119,14 @@ static int file_read(
 	struct reader *base, void *bytes, size_t len, uint64_t offset, struct error *err)
 {
 	struct file_reader *file = container_of(base, struct file_reader, base);
-	char *to = bytes;
+	ssize_t n = read_at(file->fd, bytes, len, offset);
 
-	while (len) {
-		ssize_t n = pread(file->fd, to, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, file->unreadable, "read at %" PRIu64 ": %m", offset);
-		if (!n)
-			return error_set(
-				err, EBADMSG, "the file became shorter: ends at %" PRIu64, offset);
-		to += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
+	if (n < 0)
+		return error_set(err, file->unreadable, "read at %" PRIu64 ": %s", offset,
+			strerror((int)-n));
+	if ((size_t)n < len)
+		return error_set(err, EBADMSG, "the file became shorter: ends at %" PRIu64,
+			offset + (uint64_t)n);
 	return 0;
 }
 

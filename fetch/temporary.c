@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "fetch/at.h"
 #include "model/cleanup.h"
 
 enum { TMPDIR_PLACE = 0 };
@@ -56,16 +58,7 @@ int temporary_open(unsigned *place, struct error *err)
 int temporary_write(
 	int fd, unsigned place, const char *bytes, size_t len, uint64_t offset, struct error *err)
 {
-	while (len) {
-		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
+	int code = -write_at(fd, bytes, len, offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, errno, "%s: %m", temporary_place(place));
-		bytes += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return code ? error_set(err, code, "%s: %s", temporary_place(place), strerror(code)) : 0;
 }

@@ -22,6 +22,7 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "fetch/at.h"
 #include "fetch/clock.h"
 #include "fetch/observer.h"
 #include "model/cleanup.h"
@@ -231,7 +232,7 @@ static void write_version(int root)
 	int fd = openat(root, VERSION_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 
 	if (fd >= 0) /* on a read-only disk there is nothing to mark */
-		(void)write_all(fd, text, sizeof text - 1, 0);
+		(void)write_at(fd, text, sizeof text - 1, 0);
 }
 
 static int check_version(struct cache *cache, struct error *err)

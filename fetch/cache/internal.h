@@ -95,7 +95,6 @@ bool remove_record(struct cache *cache, enum cache_dir dir, const char *path);
 /* writer.c: a locked file in tmp/, readable and writable; name has TMP_NAME_MAX bytes.
  * -1 and errno. */
 int tmp_create(struct cache *cache, char *name);
-int write_all(int fd, const void *bytes, size_t len, uint64_t offset); /* 0, or -1 and errno */
 
 /* evict.c */
 /* fn is called for each name; listing a directory of ours cannot be made to go on for ever.  0, or

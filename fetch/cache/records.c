@@ -23,6 +23,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fetch/at.h"
 #include "model/cleanup.h"
 
 enum {
@@ -274,9 +275,13 @@ static int record_put(struct cache *cache, const struct buf *path, const char *n
 	if (fd < 0)
 		return disk_error(cache, errno, err, "write");
 	n = snprintf(head, sizeof head, HEAD_FORMAT "%s\n", now, digest_hex(&digest, hex));
-	if (write_all(fd, head, (size_t)n, 0) || write_all(fd, body, len, (uint64_t)n) ||
-		record_rename(cache, tmp, path, name)) {
-		rc = disk_error(cache, errno, err, "write");
+	rc = write_at(fd, head, (size_t)n, 0);
+	if (!rc)
+		rc = write_at(fd, body, len, (uint64_t)n);
+	if (!rc && record_rename(cache, tmp, path, name))
+		rc = -errno;
+	if (rc) {
+		rc = disk_error(cache, -rc, err, "write");
 		(void)unlinkat(cache->dirs[DIR_TMP], tmp, 0);
 		return rc;
 	}
@@ -290,10 +295,8 @@ static int no_record(struct error *err)
 	return error_set(err, ENOENT, "not in the cache");
 }
 
-static int no_read(struct cache *cache, struct error *err)
+static int no_read(struct cache *cache, int code, struct error *err)
 {
-	int code = errno;
-
 	(void)disk_error(cache, code, NULL, "read");
 	return error_set(err, code, "%s", strerror(code));
 }
@@ -305,29 +308,25 @@ static int read_file(struct cache *cache, int dir, const char *name, char **ret,
 	CLEANUP(closep) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	CLEANUP(freep) char *bytes = NULL;
 	struct stat st;
-	size_t len = 0;
+	ssize_t len;
 
 	if (fd < 0)
-		return errno == ENOENT ? no_record(err) : no_read(cache, err);
+		return errno == ENOENT ? no_record(err) : no_read(cache, errno, err);
 	if (fstat(fd, &st))
-		return no_read(cache, err);
+		return no_read(cache, errno, err);
 	if (!is_own_file(&st) || st.st_size > RECORD_MAX)
 		return no_record(err);
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
 		return error_set(err, ENOMEM, "cache: out of memory");
-	while (len < (size_t)st.st_size) {
-		ssize_t n = pread(fd, bytes + len, (size_t)st.st_size - len, (off_t)len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? no_read(cache, err) : no_record(err);
-		len += (size_t)n;
-	}
+	len = read_at(fd, bytes, (size_t)st.st_size, 0);
+	if (len < 0)
+		return no_read(cache, (int)-len, err);
+	if (len < st.st_size)
+		return no_record(err);
 	bytes[len] = '\0';
 	*ret = TAKE(bytes);
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 

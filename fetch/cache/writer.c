@@ -19,6 +19,7 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "fetch/at.h"
 #include "fetch/cancel.h"
 #include "fetch/clock.h"
 #include "fetch/disk.h"
@@ -47,24 +48,6 @@ struct cache_writer {
 };
 
 _Static_assert((int)TMP_NAME_MAX <= (int)DIGEST_HEX_MAX, "names of temporary files fit");
-
-int write_all(int fd, const void *bytes, size_t len, uint64_t offset)
-{
-	const char *from = bytes;
-
-	while (len) {
-		ssize_t n = pwrite(fd, from, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		from += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 static bool is_named(int fd, int dir, const char *name)
 {
@@ -305,16 +288,14 @@ static bool is_full(int code)
 int cache_writer_append(
 	struct cache_writer *writer, const void *bytes, size_t len, struct error *err)
 {
-	int rc = write_all(writer->fd, bytes, len, writer->offset), code = errno;
+	int code = -write_at(writer->fd, bytes, len, writer->offset);
 
-	if (rc && is_full(code) && !writer->has_made_room) {
+	if (is_full(code) && !writer->has_made_room) {
 		writer->has_made_room = true;
-		if (make_room(writer->cache)) { /* which has errors of its own to tell */
-			rc = write_all(writer->fd, bytes, len, writer->offset);
-			code = errno;
-		}
+		if (make_room(writer->cache)) /* which has errors of its own to tell */
+			code = -write_at(writer->fd, bytes, len, writer->offset);
 	}
-	if (rc) {
+	if (code) {
 		/* What a later resume finds must be what was appended; where that fails too, the
 		 * digest finds it out. */
 		if (ftruncate(writer->fd, (off_t)writer->offset))

@@ -136,7 +136,7 @@ static int write_spool(struct cutter *cutter, size_t len, struct error *err)
 
 	if (fd < 0)
 		return broken(cutter, fd == -1 ? -EIO : fd);
-	rc = write_at(fd, cutter->scratch, len, cutter->spool_size, err);
+	rc = index_write_at(fd, cutter->scratch, len, cutter->spool_size, err);
 	return rc ? broken(cutter, error_prefix(err, rc, "spool")) : 0;
 }
 

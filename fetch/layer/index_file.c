@@ -19,6 +19,8 @@
 
 #include <zlib.h>
 
+#include "fetch/at.h"
+
 enum { BYTE_ORDER_MARK = 0x01020304, ERRNO_MAX = 4095 };
 
 static const char index_magic[8] = "imgfsidx";
@@ -71,22 +73,13 @@ static struct index_places places_of(const struct index_header *header)
 
 /* --- writing --- */
 
-int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err)
+int index_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err)
 {
-	const uint8_t *next = bytes;
+	int code = -write_at(fd, bytes, len, offset);
 
-	while (len) {
-		ssize_t n = pwrite(fd, next, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) /* EFBIG, of RLIMIT_FSIZE, is no limit of a format */
-			return error_set(err, errno == EFBIG ? ENOSPC : errno, "write: %m");
-		next += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	/* EFBIG, of RLIMIT_FSIZE, is no limit of a format. */
+	return code ? error_set(err, code == EFBIG ? ENOSPC : code, "write: %s", strerror(code))
+		    : 0;
 }
 
 static struct index_header header_of(const struct index_parts *parts)
@@ -155,7 +148,7 @@ int index_write(int fd, const struct index_parts *parts, struct error *err)
 		return rc;
 	memcpy(header.checksum, checksum.bytes, sizeof header.checksum);
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(pieces); i++)
-		rc = write_at(fd, pieces[i].bytes, pieces[i].len, pieces[i].offset, err);
+		rc = index_write_at(fd, pieces[i].bytes, pieces[i].len, pieces[i].offset, err);
 	if (!rc && parts->windows)
 		rc = windows_write(parts->windows, fd, places.windows, err);
 	return rc ? error_prefix(err, rc, "layer index") : 0;

@@ -334,7 +334,7 @@ int index_window(const struct layer *layer, uint32_t n, const struct window **re
  * the old one stays. */
 void *table_grow(void *array, size_t element, uint32_t count, uint32_t *capacity);
 
-/* All of it, or a negative errno. */
-int write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err);
+/* All of it, in an index or a spool, or a negative errno. */
+int index_write_at(int fd, const void *bytes, size_t len, uint64_t offset, struct error *err);
 
 #endif

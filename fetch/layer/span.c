@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fetch/at.h"
 #include "fetch/reader.h"
 
 /* The stored bytes of a span, piece by piece. */
@@ -35,21 +36,13 @@ static int check_state(
 /* A spool can be made anew: one that cannot be read is a damaged one. */
 static int read_spool(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
 {
-	uint8_t *next = bytes;
+	ssize_t n = read_at(fd, bytes, len, offset);
 
-	while (len) {
-		ssize_t n = pread(fd, next, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, EBADMSG, "read at %" PRIu64 ": %m", offset);
-		if (n == 0)
-			return error_set(err, EBADMSG, "ends at %" PRIu64, offset);
-		next += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
+	if (n < 0)
+		return error_set(
+			err, EBADMSG, "read at %" PRIu64 ": %s", offset, strerror((int)-n));
+	if ((size_t)n < len)
+		return error_set(err, EBADMSG, "ends at %" PRIu64, offset + (uint64_t)n);
 	return 0;
 }
 

@@ -10,8 +10,11 @@
  */
 #include "fetch/layer/internal.h"
 
+#include <string.h>
+
 #include <zlib.h>
 
+#include "fetch/at.h"
 #include "fetch/temporary.h"
 
 enum {
@@ -114,17 +117,17 @@ int windows_write(const struct windows *windows, int fd, uint64_t offset, struct
 	for (uint64_t at = 0; !rc && at < windows->written;) {
 		uint64_t left = windows->written - at;
 		size_t len = left < sizeof piece ? (size_t)left : sizeof piece;
-		ssize_t n = pread(windows->fd, piece, len, (off_t)at);
+		ssize_t n = read_at(windows->fd, piece, len, at);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_set(err, n ? errno : EIO, "read back: %m");
-		rc = write_at(fd, piece, (size_t)n, offset + at, err);
+		if (n <= 0) {
+			rc = n ? (int)-n : EIO;
+			return error_set(err, rc, "read back: %s", strerror(rc));
+		}
+		rc = index_write_at(fd, piece, (size_t)n, offset + at, err);
 		at += (uint64_t)n;
 	}
 	if (!rc)
-		rc = write_at(fd, windows->bytes.data, windows->bytes.len,
+		rc = index_write_at(fd, windows->bytes.data, windows->bytes.len,
 			offset + windows->written, err);
 	return rc;
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "fetch/at.h"
 #include "fetch/disk.h"
 #include "fetch/temporary.h"
 #include "model/cleanup.h"
@@ -114,25 +115,6 @@ static int write_piece(struct landing *landing, const char *bytes, size_t len, s
 		landing->fd, landing->place - FIRST_TEMPORARY, bytes, len, landing->len, err);
 }
 
-/* Reads len bytes at offset, fewer only at the file's end. */
-static ssize_t read_full(int fd, void *bytes, size_t len, uint64_t offset, struct error *err)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(fd, (char *)bytes + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, EBADMSG, "read: %m");
-		if (!n)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 static int copy_from(struct landing *landing, int fd, uint64_t size, struct error *err)
 {
 	CLEANUP(freep) char *piece = malloc(PIECE);
@@ -141,8 +123,7 @@ static int copy_from(struct landing *landing, int fd, uint64_t size, struct erro
 		return error_set(err, ENOMEM, "out of memory");
 	while (landing->len < size) {
 		uint64_t left = size - landing->len;
-		ssize_t n = read_full(
-			fd, piece, left < PIECE ? (size_t)left : PIECE, landing->len, err);
+		ssize_t n = read_at(fd, piece, left < PIECE ? (size_t)left : PIECE, landing->len);
 		/* As if its digest were wrong: it is to be fetched afresh. */
 		int rc = n <= 0 ? error_set(err, EBADMSG, "what landed cannot be read back")
 				: write_piece(landing, piece, (size_t)n, err);
