@@ -171,6 +171,9 @@ int loop_run(struct fs *fs, int (*ready)(void *context, struct error *err), void
 void loop_reap_last(struct fs *fs);
 /* For pool_new(). */
 void loop_job_ended(void *fs, struct job *job);
+/* No: as many spans as there are cores are being decoded, and who looks for requests, or wakes up
+ * to send something, takes a core from them. */
+bool loop_has_idle_core(const struct fs *fs);
 
 /* --- attributes --- */
 

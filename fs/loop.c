@@ -247,8 +247,7 @@ static void drain(struct fs *fs, struct fuse_buf *buf)
 	replies_stop(fs);
 }
 
-/* Who looks while all cores decode takes one from them. */
-static bool has_idle_core(const struct fs *fs)
+bool loop_has_idle_core(const struct fs *fs)
 {
 	unsigned decoding = 0;
 
@@ -268,7 +267,7 @@ static int wait_for(struct fs *fs, struct pollfd *fds, nfds_t count, uint64_t *s
 {
 	uint64_t now = now_ms();
 	int timeout_ms = sooner(release_stale(fs, now), patience_tick(fs, now));
-	uint64_t begin = now_us(), until = begin + (has_idle_core(fs) ? *spin_us : 0);
+	uint64_t begin = now_us(), until = begin + (loop_has_idle_core(fs) ? *spin_us : 0);
 	int rc;
 
 	while (now_us() < until) {

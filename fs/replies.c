@@ -41,11 +41,12 @@ void replies_stop(struct fs *fs)
 	pool_free(TAKE(fs->replies));
 }
 
+/* Copying on another core is of use to them; where all decode it is only one thread more. */
 static bool somebody_waits(const struct fs *fs)
 {
 	struct pollfd device = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
 
-	return poll(&device, 1, 0) > 0;
+	return loop_has_idle_core(fs) && poll(&device, 1, 0) > 0;
 }
 
 void reply_answer(struct fs *fs, fuse_req_t req, struct answer *answer)

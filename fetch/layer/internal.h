@@ -28,9 +28,10 @@
 struct cancel;
 
 enum {
-	STORED_PIECE = 64 << 10,   /* stored bytes per step of the pass: what is hashed is
-				    * decoded while the processor's cache still has it */
-	READ_PIECE = 2 << 20,      /* stored bytes per pread() of a span's decoder: most spans' */
+	STORED_PIECE = 64 << 10, /* stored bytes per step of the pass: what is hashed is
+				  * decoded while the processor's cache still has it */
+	READ_PIECE = 256 << 10,  /* stored bytes per pread() of a span's decoder: hashed and decoded
+				  * while the processor's cache still has them */
 	ZSTD_FRAME_MAX = 4 << 20,  /* plain bytes: longer zstd frames go to the spool */
 	ZSTD_WINDOW_LOG_MAX = 27,  /* 128 MiB, as zstd(1) has it */
 	XZ_MEMORY_MAX = 128 << 20, /* bytes of liblzma, nearly all for the dictionary */
