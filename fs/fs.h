@@ -99,6 +99,7 @@ struct request {
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
 	int given_up;      /* 0, or the answer of one that waits no longer: -EINTR, -ENOTCONN */
+	bool is_disturbed; /* by a signal that is no reason to give up; the kernel tells one only */
 	bool stale_is_fine;
 	struct load *load;            /* what it waits for, or NULL */
 	struct request *next, **prev; /* in the load's list, or in fs->ready */
@@ -129,6 +130,8 @@ struct fs {
 	struct load *running;  /* all running loads */
 	struct request *ready; /* requests to run again */
 	unsigned parked;       /* requests that wait, or are ready */
+	unsigned disturbed;    /* of them */
+	uint64_t disturbed_ms; /* when their signals were looked at */
 	struct nodes *nodes;
 	struct objects *objects;
 	struct spaces *spaces;
@@ -156,6 +159,9 @@ extern const char *const operation_names[OP_COUNT];
 
 /* Runs a request from its start; replies, or parks it. */
 void request_run(struct fs *fs, struct request *request);
+/* Has those that were disturbed before give up when they get a signal that means it.  Returns how
+ * long poll() may sleep. */
+int requests_look_at_signals(struct fs *fs, uint64_t now_ms);
 /* Runs everything in fs->ready. */
 void requests_run_ready(struct fs *fs);
 

@@ -266,7 +266,8 @@ static int sooner(int a_ms, int b_ms)
 static int wait_for(struct fs *fs, struct pollfd *fds, nfds_t count, uint64_t *spin_us)
 {
 	uint64_t now = now_ms();
-	int timeout_ms = sooner(release_stale(fs, now), patience_tick(fs, now));
+	int timeout_ms = sooner(requests_look_at_signals(fs, now),
+		sooner(release_stale(fs, now), patience_tick(fs, now)));
 	uint64_t begin = now_us(), until = begin + (loop_has_idle_core(fs) ? *spin_us : 0);
 	int rc;
 

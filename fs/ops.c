@@ -17,11 +17,15 @@
 
 #include "fs/control.h"
 #include "fs/replies.h"
+#include "fs/signals.h"
 #include "fs/spaces.h"
 #include "fs/views.h"
 #include "model/cleanup.h"
 
-enum { XATTR_MAX = 64 << 10 }; /* what the kernel takes: XATTR_SIZE_MAX */
+enum {
+	XATTR_MAX = 64 << 10, /* what the kernel takes: XATTR_SIZE_MAX */
+	SIGNALS_POLL_MS = 100,
+};
 
 static const char imgfs_prefix[] = "user.imgfs.";
 
@@ -477,13 +481,8 @@ static void reply_error(
 	(void)fuse_reply_err(request->req, -rc); /* a failure: nobody there to tell */
 }
 
-/* May be called from within request_park() when the interrupt came first. */
-static void interrupted(fuse_req_t req, void *data)
+static void give_up(struct fs *fs, struct request *request)
 {
-	struct request *request = data;
-	struct fs *fs = fuse_req_userdata(req);
-
-	fs->requests[OP_interrupt]++;
 	request->given_up = -EINTR;
 	if (!request->load)
 		return; /* it is in fs->ready already */
@@ -493,6 +492,40 @@ static void interrupted(fuse_req_t req, void *data)
 	if (fs->ready)
 		fs->ready->prev = &request->next;
 	fs->ready = request;
+}
+
+/* May be called from within request_park() when the interrupt came first. */
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct request *request = data;
+	struct fs *fs = fuse_req_userdata(req);
+
+	fs->requests[OP_interrupt]++;
+	if (signals_interrupt(request->pid)) {
+		give_up(fs, request);
+		return;
+	}
+	fs->disturbed += !request->is_disturbed;
+	request->is_disturbed = true;
+}
+
+int requests_look_at_signals(struct fs *fs, uint64_t now_ms)
+{
+	if (!fs->disturbed)
+		return -1;
+	if (now_ms - fs->disturbed_ms < SIGNALS_POLL_MS)
+		return SIGNALS_POLL_MS;
+	fs->disturbed_ms = now_ms;
+	for (struct load *load = fs->running; load; load = load->next_running) {
+		struct request *next;
+
+		for (struct request *request = load->waiters; request; request = next) {
+			next = request->next;
+			if (request->is_disturbed && signals_interrupt(request->pid))
+				give_up(fs, request);
+		}
+	}
+	return SIGNALS_POLL_MS;
 }
 
 /* Runs one that may or may not have been parked before; true when it is done with. */
@@ -563,6 +596,7 @@ void requests_run_ready(struct fs *fs)
 			load_park(load, request);
 			continue;
 		}
+		fs->disturbed -= request->is_disturbed;
 		free(request->name);
 		free(request);
 		fs->parked--;

@@ -36,6 +36,19 @@ for signal in INT TERM KILL; do
 	assert_eq "$rc" "$((128 + $(kill -l "$signal")))" "status after SIG$signal"
 done
 
+# A signal that is not meant to stop anything does not: a shell that reads a file hears that a child has ended.
+# One that is meant to does, also later.
+interrupts=$(counter "$mnt" .fuse.interrupt)
+bash -c 'sleep 0.1 & text=$(<"$1"); echo "read ${#text}"' - "$image/rootfs/app/table.txt" >"$work/shell" 2>&1 &
+reader=$!
+disturbed() { (($(counter "$mnt" .fuse.interrupt) > interrupts)); }
+poll 20 disturbed || fail "no signal came"
+sleep 0.3
+kill -0 "$reader" || fail "a child's end ended the reader: $(cat "$work/shell")"
+kill -TERM "$reader"
+wait_gone "$reader" 5 || fail "a reader that was disturbed lives 5 s after SIGTERM"
+assert_eq "$(cat "$work/shell")" "" "what the reader said"
+
 # Others go on meanwhile: 20 hanging readers take nothing from a cached read.
 readers=()
 for _ in {1..20}; do
