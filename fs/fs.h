@@ -162,6 +162,8 @@ void request_run(struct fs *fs, struct request *request);
 /* Has those that were disturbed before give up when they get a signal that means it.  Returns how
  * long poll() may sleep. */
 int requests_look_at_signals(struct fs *fs, uint64_t now_ms);
+/* One that waits for no load any more. */
+void request_make_ready(struct fs *fs, struct request *request);
 /* Runs everything in fs->ready. */
 void requests_run_ready(struct fs *fs);
 

@@ -66,22 +66,12 @@ void loop_job_ended(void *context, struct job *job)
 		return; /* only when the counter is full: then the loop is awake anyway */
 }
 
-static void make_ready(struct fs *fs, struct request *request)
-{
-	request->load = NULL;
-	request->next = fs->ready;
-	request->prev = &fs->ready;
-	if (fs->ready)
-		fs->ready->prev = &request->next;
-	fs->ready = request;
-}
-
 static void wake(struct fs *fs, struct request *waiters)
 {
 	while (waiters) {
 		struct request *next = waiters->next;
 
-		make_ready(fs, waiters);
+		request_make_ready(fs, waiters);
 		waiters = next;
 	}
 }

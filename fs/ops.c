@@ -481,17 +481,23 @@ static void reply_error(
 	(void)fuse_reply_err(request->req, -rc); /* a failure: nobody there to tell */
 }
 
+void request_make_ready(struct fs *fs, struct request *request)
+{
+	request->load = NULL;
+	request->next = fs->ready;
+	request->prev = &fs->ready;
+	if (fs->ready)
+		fs->ready->prev = &request->next;
+	fs->ready = request;
+}
+
 static void give_up(struct fs *fs, struct request *request)
 {
 	request->given_up = -EINTR;
 	if (!request->load)
 		return; /* it is in fs->ready already */
 	load_unpark(request->load, request);
-	request->next = fs->ready;
-	request->prev = &fs->ready;
-	if (fs->ready)
-		fs->ready->prev = &request->next;
-	fs->ready = request;
+	request_make_ready(fs, request);
 }
 
 /* May be called from within request_park() when the interrupt came first. */
