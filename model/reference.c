@@ -263,9 +263,10 @@ bool name_has_components(const char *repository, size_t len)
 	       !memmem(repository, len, "//", 2);
 }
 
-static int check_repository(const char *text, struct error *err)
+/* With the prefix, which nobody wrote, a name is as long as the registry sees it. */
+static int check_repository(const char *prefix, const char *text, struct error *err)
 {
-	if (strlen(text) > REPOSITORY_MAX)
+	if (strlen(prefix) + strlen(text) > REPOSITORY_MAX)
 		return error_set(err, EINVAL, "repository '%.40s...': longer than %d bytes", text,
 			REPOSITORY_MAX);
 	if (repository_is_valid(text))
@@ -305,13 +306,13 @@ static int take_name(struct reference *reference, const char *text, struct error
 	if (!strcmp(host, "index." DOCKER_HUB) || !strcmp(host, "registry-1." DOCKER_HUB))
 		host = DOCKER_HUB;
 
+	if (!strcmp(host, DOCKER_HUB) && !reference->is_directory && !strchr(name, '/'))
+		prefix = "library/";
 	if (!is_host_alone) {
-		rc = check_repository(name, err);
+		rc = check_repository(prefix, name, err);
 		if (rc)
 			return rc;
 	}
-	if (!strcmp(host, DOCKER_HUB) && !reference->is_directory && !strchr(name, '/'))
-		prefix = "library/";
 	reference->host = strdup(host);
 	if (!reference->host || asprintf(&reference->repository, "%s%s", prefix, name) < 0) {
 		reference->repository = NULL;

@@ -67,6 +67,8 @@ static const struct parse_case {
 	{ "quay.io/app:1/", -EINVAL, "not a repository name", NULL, NULL, NULL, false },
 	{ "quay.io/app%2f", -EINVAL, "not a repository name", NULL, NULL, NULL, false },
 	{ "quay.io/" LONG "aaaaaa", -EINVAL, "longer", NULL, NULL, NULL, false },
+	{ LONG "/aaaa", 0, "docker.io", LONG "/aaaa", NULL, NULL, false },
+	{ LONG, -EINVAL, "longer", NULL, NULL, NULL, false }, /* library/... */
 	{ "quay..io/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
 	{ "-quay.io/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
 	{ "quay.io:0/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
