@@ -63,8 +63,17 @@ static const char *start_name(enum span_start start)
 	return "";
 }
 
+static void show_mac(const uint8_t mac[static SPAN_MAC], FILE *out)
+{
+	(void)fputs(" mac=", out);
+	for (size_t i = 0; i < SPAN_MAC; i++)
+		(void)fprintf(out, "%02x", mac[i]);
+}
+
 static void show_span(const struct span *span, uint32_t n, FILE *out)
 {
+	static const uint8_t none[SPAN_MAC];
+
 	(void)fprintf(out, "# span %" PRIu32 " plain=%" PRIu64 "+%" PRIu32, n, span->plain_offset,
 		span->plain_len);
 	(void)fprintf(out, " %s=%" PRIu64 "+%" PRIu64 " start=%s",
@@ -76,6 +85,8 @@ static void show_span(const struct span *span, uint32_t n, FILE *out)
 		(void)fprintf(out, " window=%" PRIu32, span->window);
 	if (span->start == SPAN_DEFLATE || span->start == SPAN_GZIP)
 		(void)fprintf(out, " crc=%08" PRIx32, span->crc);
+	if (memcmp(span->mac, none, SPAN_MAC) != 0)
+		show_mac(span->mac, out);
 	(void)fputc('\n', out);
 }
 

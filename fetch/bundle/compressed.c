@@ -71,6 +71,7 @@ static int open_kept(struct archive_index *ret, struct cache *cache, const struc
 		cache_drop(cache, CACHE_INDEX, digest);
 		return -ENOENT;
 	}
+	layer_set_secret(idx.layer, cache_secret(cache));
 	if (idx.layer->needs_spool) {
 		idx.spool_fd =
 			cache_lookup(cache, CACHE_SPOOL, digest, DESCRIPTOR_SIZE_UNKNOWN, NULL);
@@ -212,7 +213,9 @@ static int run(struct pass *pass, struct error *err)
 	if (rc)
 		return rc;
 	indexer_set_cancel(indexer, pass->job->cancel);
-	rc = feed(indexer, pass->job, err);
+	rc = indexer_set_secret(indexer, cache_secret(pass->job->cache), err);
+	if (!rc)
+		rc = feed(indexer, pass->job, err);
 	if (!rc)
 		rc = indexer_finish(indexer, pass->index_fd, err);
 	if (!rc)
@@ -276,9 +279,11 @@ static int make(struct archive_index *ret, const struct archive_job *job,
 		observer_count(job->observer, layers_indexed, 1);
 	remember(&pass, memory);
 	rc = layer_open(&ret->layer, pass.index_fd, &pass.digest, err);
-	if (!rc)
-		ret->spool_fd = TAKE_FD(pass.spool_fd);
-	return rc;
+	if (rc)
+		return rc;
+	layer_set_secret(ret->layer, cache_secret(job->cache));
+	ret->spool_fd = TAKE_FD(pass.spool_fd);
+	return 0;
 }
 
 int compressed_index(struct archive_index *ret, const struct archive_job *job, struct error *err)

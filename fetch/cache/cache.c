@@ -314,9 +314,11 @@ int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct o
 {
 	int rc = open_any(ret, path, size_max, false, observer, err);
 
-	if (!rc)
-		collect_dead(*ret);
-	return rc;
+	if (rc)
+		return rc;
+	collect_dead(*ret);
+	secret_open(*ret);
+	return 0;
 }
 
 int cache_open_existing(
@@ -337,6 +339,7 @@ void cache_close(struct cache *cache)
 	for (size_t i = 0; i < DIR_COUNT; i++)
 		closep(&cache->dirs[i]);
 	closep(&cache->root);
+	explicit_bzero(&cache->secret, sizeof cache->secret);
 	(void)pthread_mutex_destroy(&cache->lock);
 	free(cache->path);
 	free(cache);
@@ -345,6 +348,11 @@ void cache_close(struct cache *cache)
 const char *cache_path(const struct cache *cache)
 {
 	return cache->path;
+}
+
+const struct secret *cache_secret(const struct cache *cache)
+{
+	return cache && cache->has_secret ? &cache->secret : NULL;
 }
 
 bool cache_fits(const struct cache *cache, uint64_t size)

@@ -9,6 +9,7 @@
  *	refs/HOST/REPO/TAG what a tag pointed at, with the time
  *	proof/KEY/HEX      this identity may read this blob through this repository
  *	tmp/               entries on their way that cannot be resumed
+ *	secret             fetch/secret.h
  *
  * Complete means: written to a temporary name, fsynced, renamed, directory
  * fsynced.  kill -9 at any moment loses at most a partial.  A damaged entry is a miss.
@@ -24,6 +25,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "fetch/secret.h"
 #include "model/buf.h"
 #include "model/descriptor.h"
 #include "model/digest.h"
@@ -39,6 +41,9 @@ int cache_open(struct cache **ret, const char *path, uint64_t size_max, struct o
 	struct error *err);
 void cache_close(struct cache *cache);
 const char *cache_path(const struct cache *cache);
+/* The cache's own, which lies in it; where it cannot, one that goes with the process.  NULL: there
+ * is none, also without a cache (NULL) and of one by cache_open_existing(). */
+const struct secret *cache_secret(const struct cache *cache);
 uint64_t cache_used(struct cache *cache); /* bytes; may be some seconds old */
 
 /* Is an entry of that size worth writing, or would it push everything else out? */

@@ -42,6 +42,8 @@ struct cache {
 	bool is_surveyed; /* by cache_open_existing(): nothing is made */
 	int root;
 	int dirs[DIR_COUNT]; /* -1: could not be made, the disk is read-only */
+	struct secret secret;
+	bool has_secret;
 	_Atomic unsigned serial;
 	_Atomic bool was_warned; /* that nothing can be written: said once */
 	pthread_mutex_t lock;
@@ -72,6 +74,9 @@ bool is_distrusted(struct cache *cache, const struct stat *st);
 int disk_error(struct cache *cache, int code, struct error *err, const char *what);
 /* With size_max 0 everything we put is noted, to be removed at the end. */
 __attribute__((format(printf, 2, 3))) void note_own(struct cache *cache, const char *fmt, ...);
+
+/* secret.c: reads or makes it. */
+void secret_open(struct cache *cache);
 
 /* records.c: all below refs or proof, in no order; path is told from there. */
 /* A record that is there: *ret_bytes is to be freed, *ret_body lies in it.  -ENOENT: not there;

@@ -8,7 +8,7 @@
  * A state is what SHA-256 holds at a place: its eight words after the last whole block of 64
  * bytes, and the bytes behind that.  The bytes between two places are right when they lead from the
  * one state to the other.  Other bytes that did would, in their place, give another stream with the
- * same digest: a collision of SHA-256.
+ * same digest: a collision of SHA-256.  With a key, each part gets a MAC besides (mac.c).
  *
  * libcrypto's EVP interface does not let the state be seen or set, so this is the older one.
  */
@@ -24,6 +24,9 @@ struct chain {
 	uint64_t place;            /* bytes so far */
 	struct span_state *states; /* by their places */
 	uint32_t count, capacity;
+	EVP_MAC_CTX *mac;          /* of the part since the last state; NULL: no key */
+	uint8_t (*macs)[SPAN_MAC]; /* of the parts behind each state but the last */
+	uint32_t mac_capacity;
 };
 
 _Static_assert(sizeof((struct span_state *)0)->words == sizeof((SHA256_CTX *)0)->h, "eight words");
@@ -61,14 +64,38 @@ void chain_free(struct chain *chain)
 {
 	if (!chain)
 		return;
+	EVP_MAC_CTX_free(chain->mac);
+	free(chain->macs);
 	free(chain->states);
 	free(chain);
 }
 
-void chain_update(struct chain *chain, const void *bytes, size_t len)
+int chain_set_key(struct chain *chain, const struct mac_key *key)
+{
+	chain->mac = mac_new(key);
+	return chain->mac ? 0 : -ENOMEM;
+}
+
+int chain_update(struct chain *chain, const void *bytes, size_t len)
 {
 	(void)SHA256_Update(&chain->sha256, bytes, len);
 	chain->place += len;
+	return chain->mac && chain->count ? mac_update(chain->mac, bytes, len) : 0;
+}
+
+/* A part ends here, unless this is before the first one, and another one begins. */
+static int next_mac(struct chain *chain)
+{
+	uint8_t(*macs)[SPAN_MAC] =
+		table_grow(chain->macs, sizeof *macs, chain->count, &chain->mac_capacity);
+
+	if (!macs)
+		return -ENOMEM;
+	chain->macs = macs;
+	memset(macs[chain->count], 0, sizeof *macs); /* behind the last state is no part */
+	if (chain->count && mac_end(chain->mac, macs[chain->count - 1]))
+		return -ENOMEM;
+	return mac_begin(chain->mac, false, chain->place);
 }
 
 int chain_mark(struct chain *chain)
@@ -77,6 +104,8 @@ int chain_mark(struct chain *chain)
 
 	if (chain->count && chain->states[chain->count - 1].place == chain->place)
 		return 0;
+	if (chain->mac && next_mac(chain))
+		return -ENOMEM;
 	states = table_grow(chain->states, sizeof *states, chain->count, &chain->capacity);
 	if (!states)
 		return -ENOMEM;
@@ -105,6 +134,11 @@ uint32_t chain_find(const struct chain *chain, uint64_t place)
 	}
 	assert(low < chain->count && chain->states[low].place == place);
 	return low;
+}
+
+const uint8_t *chain_mac(const struct chain *chain, uint32_t state)
+{
+	return chain->mac ? chain->macs[state] : NULL;
 }
 
 struct digest chain_digest(const struct chain *chain)

@@ -47,6 +47,7 @@ void cutter_release(struct cutter *cutter)
 		free(cutter->window_slots[i].bytes);
 	(void)ZSTD_freeCCtx(cutter->compressor);
 	free(cutter->scratch);
+	EVP_MAC_CTX_free(cutter->mac);
 }
 
 /* The pass ends here, through no fault of the blob. */
@@ -58,6 +59,12 @@ static int broken(struct cutter *cutter, int rc)
 static int out_of_memory(struct cutter *cutter, struct error *err)
 {
 	return broken(cutter, error_set(err, ENOMEM, "index a layer: out of memory"));
+}
+
+int cutter_set_key(struct cutter *cutter, const struct mac_key *key, struct error *err)
+{
+	cutter->mac = mac_new(key);
+	return cutter->mac ? 0 : out_of_memory(cutter, err);
 }
 
 int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err)
@@ -140,6 +147,19 @@ static int write_spool(struct cutter *cutter, size_t len, struct error *err)
 	return rc ? broken(cutter, error_prefix(err, rc, "spool")) : 0;
 }
 
+/* Of the scratch, as it goes to the spool. */
+static int make_mac(struct cutter *cutter, size_t len, uint8_t ret[static SPAN_MAC])
+{
+	int rc = 0;
+
+	if (!cutter->mac)
+		return 0;
+	rc = mac_begin(cutter->mac, true, cutter->spool_size);
+	if (!rc)
+		rc = mac_update(cutter->mac, cutter->scratch, len);
+	return rc ? rc : mac_end(cutter->mac, ret);
+}
+
 /* Writes the current span, whose bytes are at plain, to the spool. */
 static int spool_span(struct cutter *cutter, const uint8_t *plain, struct error *err)
 {
@@ -151,6 +171,8 @@ static int spool_span(struct cutter *cutter, const uint8_t *plain, struct error 
 		ZSTD_compressBound(SPAN_SIZE_MIN), plain, span->plain_len, COMPRESSION_LEVEL);
 	if (ZSTD_isError(len))
 		return broken(cutter, zstd_error(len, err));
+	if (make_mac(cutter, len, span->mac))
+		return out_of_memory(cutter, err);
 	rc = write_spool(cutter, len, err);
 	if (rc)
 		return rc;

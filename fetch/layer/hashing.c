@@ -110,16 +110,27 @@ void hashing_free(struct hashing *hashing)
 	free(hashing);
 }
 
+int hashing_set_key(struct hashing *hashing, const struct mac_key *key, struct error *err)
+{
+	if (!chain_set_key(hashing->stored, key))
+		return 0;
+	return error_set(err, ENOMEM, "index a layer: out of memory");
+}
+
+static int out_of_memory(struct hashing *hashing)
+{
+	return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+}
+
 static int mark(struct hashing *hashing, struct chain *chain)
 {
-	if (!chain_mark(chain))
-		return 0;
-	return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+	return chain_mark(chain) ? out_of_memory(hashing) : 0;
 }
 
 static int take_stored(struct hashing *hashing, const struct hash_job *job)
 {
-	chain_update(hashing->stored, job->bytes, job->len);
+	if (chain_update(hashing->stored, job->bytes, job->len))
+		return out_of_memory(hashing);
 	if (!hashing->other)
 		return 0;
 	return hasher_update(hashing->other, job->bytes, job->len, &hashing->why);
@@ -127,8 +138,8 @@ static int take_stored(struct hashing *hashing, const struct hash_job *job)
 
 static int take_plain(struct hashing *hashing, const struct hash_job *job)
 {
-	if (!hashing->stored_is_plain)
-		chain_update(hashing->plain, job->bytes, job->len);
+	if (!hashing->stored_is_plain && chain_update(hashing->plain, job->bytes, job->len))
+		return out_of_memory(hashing);
 	return hashing->sink(hashing->context, job->bytes, job->len, &hashing->why);
 }
 
@@ -307,11 +318,17 @@ void hashing_describe(const struct hashing *hashing, struct span *spans, uint32_
 	parts->plain_states = chain_states(hashing->plain, &parts->plain_state_count);
 	for (uint32_t i = 0; i < span_count; i++) {
 		struct span *span = &spans[i];
+		const uint8_t *mac;
 
-		span->state = span->in_spool
-				      ? parts->stored_state_count +
-						chain_find(hashing->plain, span->plain_offset)
-				      : chain_find(hashing->stored, span->stored_offset);
+		if (span->in_spool) {
+			span->state = parts->stored_state_count +
+				      chain_find(hashing->plain, span->plain_offset);
+			continue;
+		}
+		span->state = chain_find(hashing->stored, span->stored_offset);
+		mac = chain_mac(hashing->stored, span->state);
+		if (mac)
+			memcpy(span->mac, mac, SPAN_MAC);
 	}
 	windows_describe(hashing->windows, parts);
 }

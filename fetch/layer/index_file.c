@@ -41,12 +41,13 @@ struct index_header {
 	uint32_t digest_algorithm, diff_id_algorithm;
 	uint32_t windows_crc; /* CRC-32 of the window bytes, as in RFC 1952 */
 	uint32_t state_count, pad;
+	struct mac_origin mac_origin;
 	uint8_t digest[DIGEST_BYTES_MAX], diff_id[DIGEST_BYTES_MAX];
 	char message[sizeof((struct layer *)0)->message];
 };
 
 _Static_assert(sizeof(struct index_header) % 8 == 0, "the tree image is aligned to 8");
-_Static_assert(sizeof(struct span) == 48, "no holes: spans are written as they are");
+_Static_assert(sizeof(struct span) == 64, "no holes: spans are written as they are");
 _Static_assert(sizeof(struct span_state) == 104, "nor in states");
 
 /* Where the parts begin, from the start of the file. */
@@ -104,6 +105,7 @@ static struct index_header header_of(const struct index_parts *parts)
 		.dropped = layer->dropped,
 		.digest_algorithm = layer->digest.algorithm,
 		.diff_id_algorithm = layer->diff_id.algorithm,
+		.mac_origin = parts->mac_origin,
 	};
 
 	memcpy(header.magic, index_magic, sizeof header.magic);
@@ -405,10 +407,19 @@ int layer_open(struct layer **ret, int fd, const struct digest *digest, struct e
 	return 0;
 }
 
+void layer_set_secret(struct layer *layer, const struct secret *secret)
+{
+	const struct index_header *header = layer->mapping;
+
+	mac_key_free(layer->mac_key);
+	layer->mac_key = !secret ? NULL : mac_key_again(secret, &header->mac_origin);
+}
+
 void layer_free(struct layer *layer)
 {
 	if (!layer)
 		return;
+	mac_key_free(layer->mac_key);
 	if (layer->mapping)
 		(void)munmap(layer->mapping, layer->mapping_len);
 	free(layer);

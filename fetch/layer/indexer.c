@@ -49,6 +49,8 @@ struct indexer {
 	struct cutter cutter;
 
 	struct hashing *hashing;
+	struct mac_key *mac_key; /* NULL: no MACs */
+	struct mac_origin mac_origin;
 	struct digest diff_id; /* as found */
 	int decode_status;     /* there is no plain stream, and why */
 
@@ -145,6 +147,19 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 	return 0;
 }
 
+int indexer_set_secret(struct indexer *indexer, const struct secret *secret, struct error *err)
+{
+	int rc;
+
+	if (!secret)
+		return 0;
+	indexer->mac_key = mac_key_new(secret, &indexer->mac_origin);
+	if (!indexer->mac_key) /* an index without is as good */
+		return 0;
+	rc = hashing_set_key(indexer->hashing, indexer->mac_key, err);
+	return rc ? rc : cutter_set_key(&indexer->cutter, indexer->mac_key, err);
+}
+
 void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel)
 {
 	indexer->cutter.cancel = cancel;
@@ -162,6 +177,7 @@ void indexer_free(struct indexer *indexer)
 	codec_free(indexer->codec);
 	hashing_free(indexer->hashing);
 	cutter_release(&indexer->cutter);
+	mac_key_free(indexer->mac_key);
 	tar_parser_free(indexer->parser);
 	tree_builder_free(indexer->builder);
 	for (unsigned i = 0; i < PIECES; i++)
@@ -355,6 +371,8 @@ int indexer_finish(struct indexer *indexer, int index_fd, struct error *err)
 		parts.spans = cutter->spans;
 		parts.span_count = cutter->span_count;
 		parts.spool_size = cutter->spool_size;
+		if (indexer->mac_key)
+			parts.mac_origin = indexer->mac_origin;
 		hashing_describe(indexer->hashing, cutter->spans, cutter->span_count, &parts);
 	}
 	return index_write(index_fd, &parts, err);

@@ -9,7 +9,7 @@
  * blob's end even if the content proves to be malformed, so that the blob's digest is always known;
  * then the index records why there is no tree.
  *
- * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 152 bytes per span, 1 MiB of compressed
+ * Memory is bounded: the tree, two spans (SPAN_SIZE_MAX), 184 bytes per span, 1 MiB of compressed
  * windows (about 10 KB per span of gzip, most of them in a temporary file; spans get longer as they
  * add up, and when there are 32 Ki, all that follows goes to the spool), zstd's window (128 MiB).
  * An expansion beyond INDEXER_PLAIN_MAX is -EFBIG in the index's status, decoding stops there; of a
@@ -36,6 +36,9 @@ int indexer_new(struct indexer **ret, const struct digest *digest, uint64_t size
 	indexer_spool_fn *spool, void *context, struct error *err);
 void indexer_free(struct indexer *indexer);
 
+/* Gives each span a MAC, for those who have the secret (NULL: nobody).  Before the first bytes;
+ * -ENOMEM. */
+int indexer_set_secret(struct indexer *indexer, const struct secret *secret, struct error *err);
 /* Few stored bytes can become gigabytes: a feed that is cancelled returns -EINTR soon. */
 void indexer_set_cancel(struct indexer *indexer, struct cancel *cancel);
 /* And one that decompresses to more than so many bytes fails with -EFBIG.  Unlike

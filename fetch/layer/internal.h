@@ -17,6 +17,7 @@
 #ifndef FETCH_LAYER_INTERNAL_H
 #define FETCH_LAYER_INTERNAL_H
 
+#include <openssl/evp.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -147,12 +148,38 @@ int gunzip_step(struct gunzip *gunzip, struct bytes *in, uint8_t *out, size_t ro
 /* The input is at its end: -EIO unless a member is, too. */
 int gunzip_finish(const struct gunzip *gunzip, struct error *err);
 
+/* --- mac.c: what proves a span again --- */
+
+enum { MAC_SALT = 16, MAC_CHECK = 16 };
+
+/* What an index says of the key of its MACs; all zeroes: it has none. */
+struct mac_origin {
+	uint8_t salt[MAC_SALT];
+	uint8_t check[MAC_CHECK]; /* tells whether a secret is the one */
+};
+
+/* For an index to be made; NULL: out of memory, or libcrypto cannot. */
+struct mac_key *mac_key_new(const struct secret *secret, struct mac_origin *ret_origin);
+/* The same of an index that was made; NULL also: with another secret. */
+struct mac_key *mac_key_again(const struct secret *secret, const struct mac_origin *origin);
+void mac_key_free(struct mac_key *key);
+/* For any number of MACs, one after the other; NULL: out of memory. */
+EVP_MAC_CTX *mac_new(const struct mac_key *key);
+CLEANUP_POINTER(macp, EVP_MAC_CTX, EVP_MAC_CTX_free)
+/* Of the bytes that begin at this place, of the blob or of the spool.  These fail with -ENOMEM. */
+int mac_begin(EVP_MAC_CTX *mac, bool in_spool, uint64_t place);
+int mac_update(EVP_MAC_CTX *mac, const void *bytes, size_t len);
+int mac_end(EVP_MAC_CTX *mac, uint8_t ret[static SPAN_MAC]);
+bool mac_is(const uint8_t mac[static SPAN_MAC], const uint8_t expected[static SPAN_MAC]);
+
 /* --- chain.c: SHA-256 over a stream, and the states it went through --- */
 
 struct chain;
 struct chain *chain_new(void); /* NULL: out of memory */
 void chain_free(struct chain *chain);
-void chain_update(struct chain *chain, const void *bytes, size_t len);
+/* Makes a MAC of what lies between two states, too.  Before the first bytes; -ENOMEM. */
+int chain_set_key(struct chain *chain, const struct mac_key *key);
+int chain_update(struct chain *chain, const void *bytes, size_t len); /* -ENOMEM */
 /* Keeps the state of here, if it is not kept yet.  -ENOMEM. */
 int chain_mark(struct chain *chain);
 struct digest chain_digest(const struct chain *chain); /* of all so far */
@@ -160,6 +187,8 @@ struct digest chain_digest(const struct chain *chain); /* of all so far */
 const struct span_state *chain_states(const struct chain *chain, uint32_t *ret_count);
 /* The number of the one that was kept at this place. */
 uint32_t chain_find(const struct chain *chain, uint64_t place);
+/* The MAC of what lies between this state and the next one; NULL: without a key there is none. */
+const uint8_t *chain_mac(const struct chain *chain, uint32_t state);
 /* What becomes of a state by the bytes that follow. */
 void span_state_advance(struct span_state *state, const void *bytes, size_t len);
 
@@ -203,6 +232,8 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 void hashing_free(struct hashing *hashing);
 /* From here on another thread does it, if one can be had, and calls the sink. */
 void hashing_start(struct hashing *hashing);
+/* MACs of the stored bytes between marks.  Before the first job; -ENOMEM. */
+int hashing_set_key(struct hashing *hashing, const struct mac_key *key, struct error *err);
 /* What is stored is the plain stream: one digest does for both. */
 void hashing_stored_is_plain(struct hashing *hashing);
 /* A span starts or ends at this place of the stored stream, as told in order: not before a place
@@ -220,7 +251,7 @@ void hashing_drain(struct hashing *hashing);
 int hashing_finish(struct hashing *hashing, struct digest *ret_stored, struct digest *ret_plain,
 	struct error *err);
 /* After the finish: fills in states and windows; borrowed.  The spans learn which states are
- * theirs. */
+ * theirs, and those in the blob their MACs. */
 void hashing_describe(const struct hashing *hashing, struct span *spans, uint32_t span_count,
 	struct index_parts *parts);
 
@@ -251,6 +282,7 @@ struct cutter {
 	indexer_spool_fn *spool;
 	void *spool_context;
 	uint64_t spool_size;
+	EVP_MAC_CTX *mac; /* of what goes there; NULL: no key */
 
 	uint64_t plain_max; /* of a stream that has to be decoded */
 	struct cancel *cancel;
@@ -261,6 +293,8 @@ void cutter_init(struct cutter *cutter, struct hashing *hashing, indexer_spool_f
 	void *spool_context);
 /* After hashing_free(). */
 void cutter_release(struct cutter *cutter);
+/* MACs of what goes to the spool; -ENOMEM. */
+int cutter_set_key(struct cutter *cutter, const struct mac_key *key, struct error *err);
 /* Keeps the bytes of the span in work: limit at most, a multiple of SPAN_SIZE_MIN. */
 int cutter_keep(struct cutter *cutter, uint32_t limit, struct error *err);
 /* The same for a stream without any boundary: all of it goes to the spool. */
@@ -309,6 +343,7 @@ CLEANUP_POINTER(zstd_dctxp, ZSTD_DCtx, (void)ZSTD_freeDCtx)
 /* What an index is written from; layer gives digests, sizes, coding, status, dropped. */
 struct index_parts {
 	const struct layer *layer;
+	struct mac_origin mac_origin;
 	const void *tree;
 	size_t tree_len;
 	const struct span *spans;

@@ -9,8 +9,9 @@
  *
  * A span says where its stored bytes lie, how its decoder starts, and which plain
  * bytes it yields; two states of SHA-256 are what they are proved with: the stored bytes of one in
- * the blob, the plain bytes of one in the spool.  Codecs differ in nothing else.  Spans cover the
- * plain stream without gaps, in order, and no stored byte is in two of them.  Nothing is served
+ * the blob, the plain bytes of one in the spool.  To who has the secret that the index was made
+ * with, a MAC of the stored bytes proves them as well.  Codecs differ in nothing else.  Spans cover
+ * the plain stream without gaps, in order, and no stored byte is in two of them.  Nothing is served
  * from a span whose bytes are not proved.
  *
  * A blob that is no readable tar has an index too: the blob's digest was
@@ -28,19 +29,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fetch/secret.h"
 #include "model/digest.h"
 #include "model/error.h"
 #include "model/media_type.h"
 #include "model/tree/tree.h"
 
 struct reader;
+struct mac_key;
 
 enum {
-	LAYER_INDEX_VERSION = 4,
+	LAYER_INDEX_VERSION = 5,
 	SPAN_SIZE_MIN = 1 << 20,  /* plain bytes: no smaller span but the last one, and the
 				   * last in the spool before one in the blob */
 	SPAN_SIZE_MAX = 16 << 20, /* plain bytes; where blocks are longer, the spool is used */
 	SPAN_WINDOW = 32 << 10,   /* deflate's */
+	SPAN_MAC = 16,            /* bytes */
 };
 
 enum span_start {
@@ -64,6 +68,7 @@ struct span {
 	uint8_t head; /* and these they are, the first one lowest */
 	uint8_t in_spool; /* the stored bytes are in the spool, not in the blob */
 	uint8_t pad[4];
+	uint8_t mac[SPAN_MAC]; /* of the stored bytes (mac.c); zeroes where no secret was given */
 };
 
 /* What SHA-256 holds (chain.c) where a span starts or ends: of the stored stream, for one in the
@@ -87,7 +92,8 @@ struct layer {
 	const struct span *spans;
 	const struct span_state *states;
 	uint32_t span_count;
-	void *mapping; /* owned */
+	struct mac_key *mac_key; /* owned; NULL: spans are proved by SHA-256 */
+	void *mapping;           /* owned */
 	size_t mapping_len;
 };
 
@@ -96,6 +102,9 @@ struct layer {
  * -EIO: damaged, of another version or machine: drop it and make it anew. */
 int layer_open(struct layer **ret, int fd, const struct digest *digest, struct error *err);
 void layer_free(struct layer *layer);
+/* From here on spans are proved by their MACs, if the index was made with this secret; with another
+ * one, or none (NULL), by SHA-256.  Before another thread has the layer. */
+void layer_set_secret(struct layer *layer, const struct secret *secret);
 
 /* The span that holds a plain offset below plain_size. */
 uint32_t layer_span_at(const struct layer *layer, uint64_t plain_offset);

@@ -19,6 +19,8 @@ struct stored {
 	int spool_fd;
 	uint64_t offset;
 	uint64_t left;
+	EVP_MAC_CTX *mac; /* of those taken; NULL: no key, proved by SHA-256 */
+	const uint8_t *expected;
 	struct span_state state; /* of those taken from the blob */
 	const struct span_state *end;
 	uint8_t *piece;
@@ -31,6 +33,27 @@ static int check_state(
 	if (!memcmp(state, end, sizeof *state))
 		return 0;
 	return error_set(err, EBADMSG, "its digest is wrong");
+}
+
+static int check_mac(EVP_MAC_CTX *mac, const uint8_t *expected, struct error *err)
+{
+	uint8_t found[SPAN_MAC];
+
+	if (mac_end(mac, found))
+		return error_set(err, ENOMEM, "out of memory");
+	return mac_is(found, expected) ? 0 : error_set(err, EBADMSG, "its MAC is wrong");
+}
+
+static int begin_mac(struct stored *stored, const struct layer *layer, const struct span *span,
+	struct error *err)
+{
+	if (!layer->mac_key)
+		return 0;
+	stored->expected = span->mac;
+	stored->mac = mac_new(layer->mac_key);
+	if (!stored->mac || mac_begin(stored->mac, span->in_spool, span->stored_offset))
+		return error_set(err, ENOMEM, "out of memory");
+	return 0;
 }
 
 /* A spool can be made anew: one that cannot be read is a damaged one. */
@@ -56,7 +79,20 @@ static int read_blob(
 	return error_set(err, EBADMSG, "ends at %" PRIu64, blob->size);
 }
 
-/* The next len bytes, exactly.  The last ones of the blob are proved with all before them. */
+/* By a MAC, or those of the blob by SHA-256; the last ones are proved with all before them. */
+static int prove(struct stored *stored, const void *bytes, size_t len, struct error *err)
+{
+	if (stored->mac && mac_update(stored->mac, bytes, len))
+		return error_set(err, ENOMEM, "out of memory");
+	if (stored->mac)
+		return stored->left ? 0 : check_mac(stored->mac, stored->expected, err);
+	if (!stored->blob)
+		return 0;
+	span_state_advance(&stored->state, bytes, len);
+	return stored->left ? 0 : check_state(&stored->state, stored->end, err);
+}
+
+/* The next len bytes, exactly. */
 static int take(struct stored *stored, void *bytes, size_t len, struct error *err)
 {
 	uint64_t offset = stored->offset;
@@ -64,13 +100,11 @@ static int take(struct stored *stored, void *bytes, size_t len, struct error *er
 
 	stored->offset += len;
 	stored->left -= len;
-	if (!stored->blob)
-		return read_spool(stored->spool_fd, bytes, len, offset, err);
-	rc = read_blob(stored->blob, bytes, len, offset, err);
-	if (rc)
-		return rc;
-	span_state_advance(&stored->state, bytes, len);
-	return stored->left ? 0 : check_state(&stored->state, stored->end, err);
+	if (stored->blob)
+		rc = read_blob(stored->blob, bytes, len, offset, err);
+	else
+		rc = read_spool(stored->spool_fd, bytes, len, offset, err);
+	return rc ? rc : prove(stored, bytes, len, err);
 }
 
 /* Has stored->in hold something; -EBADMSG when all was taken. */
@@ -220,13 +254,15 @@ static int decode(const struct layer *layer, const struct span *span, struct sto
 }
 
 /* What is in the blob is proved by its stored bytes, before or while they are decoded; what is in
- * the spool by what became of it. */
+ * the spool, without a MAC, by what became of it. */
 static int decode_and_prove(const struct layer *layer, const struct span *span,
 	struct stored *stored, uint8_t *plain, struct error *err)
 {
-	int rc = decode(layer, span, stored, plain, err);
+	int rc = begin_mac(stored, layer, span, err);
 
-	if (rc || !span->in_spool)
+	if (!rc)
+		rc = decode(layer, span, stored, plain, err);
+	if (rc || !span->in_spool || stored->mac)
 		return rc ? rc : finish(stored, err);
 	span_state_advance(&stored->state, plain, span->plain_len);
 	return check_state(&stored->state, stored->end, err);
@@ -246,6 +282,7 @@ int layer_decode_span(const struct layer *layer, uint32_t n, struct reader *blob
 
 	assert(n < layer->span_count);
 	rc = decode_and_prove(layer, span, &stored, plain, err);
+	EVP_MAC_CTX_free(stored.mac);
 	if (rc)
 		return error_prefix(err, rc, "%s, span %" PRIu32 " of %" PRIu32,
 			span->in_spool ? "spool" : "blob", n + 1, layer->span_count);

@@ -117,6 +117,7 @@ static int open_index(const struct request *request, int fd, struct layer **ret,
 		layer_free(layer);
 		return rc;
 	}
+	layer_set_secret(layer, cache_secret(request->store->cache));
 	*ret = layer;
 	return 0;
 }

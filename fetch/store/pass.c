@@ -130,6 +130,8 @@ static int check_begin(struct pass *pass, struct error *err)
 	rc = landing_open(&pass->index, request, CACHE_INDEX, pass->place, err);
 	if (!rc)
 		rc = indexer_new(&pass->indexer, &blob->digest, pass->size, give_spool, pass, err);
+	if (!rc)
+		rc = indexer_set_secret(pass->indexer, cache_secret(request->store->cache), err);
 	if (rc)
 		return rc;
 	indexer_set_cancel(pass->indexer, request->cancel);

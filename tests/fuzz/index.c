@@ -2,7 +2,7 @@
 /*
  * An index that nobody's pass has written (docs/index-format.md), of a blob that is there: opened,
  * its tree walked, its spans decoded.  All of it may be refused; nothing outside may be read, and
- * nothing is given out that the states do not prove.
+ * nothing is given out that neither the states prove nor, where it has such, the MACs.
  *
  *	| length of the index, 4 | index | what blob and spool hold |
  *
@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <openssl/hmac.h>
 
 #include "fetch/layer/internal.h"
 #include "fetch/layer/layer.h"
@@ -28,13 +30,18 @@ enum {
 	AT_SPAN_COUNT = 96,
 	AT_WINDOW_COUNT = 100,
 	AT_STATE_COUNT = 128,
-	HEADER_LEN = 520,
-	SPAN_LEN = 48,
+	AT_SALT = 136,
+	SALT_LEN = 16,
+	AT_CHECK = AT_SALT + SALT_LEN,
+	CHECK_LEN = 16,
+	HEADER_LEN = 552,
+	SPAN_LEN = 64,
 	STATE_LEN = 104,
 	WINDOW_LEN = 16,
 	SPANS_TRIED = 2,
 };
 
+static const struct secret secret = { "0123456789abcdef0123456789abcde" };
 static uint8_t decoded[SPAN_SIZE_MAX];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -61,6 +68,19 @@ static uint64_t get(const uint8_t *at, size_t len)
 	return value;
 }
 
+/* Of odd salts the MACs count. */
+static void make_check(uint8_t *bytes)
+{
+	uint8_t derived[32];
+	unsigned len;
+
+	if (!(bytes[AT_SALT] & 1))
+		return;
+	must(HMAC(EVP_sha256(), secret.bytes, sizeof secret.bytes, bytes + AT_SALT, SALT_LEN,
+		     derived, &len) != NULL);
+	memcpy(bytes + AT_CHECK, derived + 16, CHECK_LEN);
+}
+
 /* False: it is too short for what it says. */
 static bool make_agree(uint8_t *bytes, size_t len)
 {
@@ -78,6 +98,7 @@ static bool make_agree(uint8_t *bytes, size_t len)
 	if (end > len)
 		return false;
 	windows_len = len - end;
+	make_check(bytes);
 	memcpy(bytes + AT_WINDOWS_LEN, &windows_len, 8);
 	memset(bytes + AT_CHECKSUM, 0, 32);
 	must(!digest_of(&checksum, DIGEST_SHA256, bytes, end, NULL));
@@ -111,12 +132,26 @@ static void walk_tree(const struct layer *layer)
 	(void)sum;
 }
 
+static bool is_proved_by_mac(const struct layer *layer, uint32_t i, const uint8_t *bytes)
+{
+	const struct span *span = &layer->spans[i];
+	CLEANUP(macp) EVP_MAC_CTX *mac = mac_new(layer->mac_key);
+	uint8_t found[SPAN_MAC];
+
+	must(mac && !mac_begin(mac, span->in_spool, span->stored_offset) &&
+		!mac_update(mac, bytes + span->stored_offset, span->stored_len) &&
+		!mac_end(mac, found));
+	return !span->stored_len || mac_is(found, span->mac);
+}
+
 /* By the plain bytes of a span in the spool, the stored ones of another. */
 static bool is_proved(const struct layer *layer, uint32_t i, const uint8_t *bytes)
 {
 	const struct span *span = &layer->spans[i];
 	struct span_state state = layer->states[span->state];
 
+	if (layer->mac_key)
+		return is_proved_by_mac(layer, i, bytes);
 	if (span->in_spool)
 		span_state_advance(&state, decoded, span->plain_len);
 	else
@@ -159,6 +194,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = file_of(bytes, len);
 	if (layer_open(&layer, fd, NULL, NULL))
 		return 0;
+	layer_set_secret(layer, &secret);
+	must(!layer->mac_key == !(bytes[AT_SALT] & 1));
 	must(strlen(layer->message) < sizeof layer->message);
 	if (!layer->status)
 		walk_tree(layer);

@@ -1430,6 +1430,124 @@ static void records_tell_their_names(void **state)
 	cache_close(cache);
 }
 
+/* --- the secret --- */
+
+static struct secret secret_of(struct place *place)
+{
+	struct cache *cache = open_cache(place, UNKNOWN);
+	struct secret secret;
+
+	assert_non_null(cache_secret(cache));
+	secret = *cache_secret(cache);
+	cache_close(cache);
+	return secret;
+}
+
+static bool is_same_secret(const struct secret *a, const struct secret *b)
+{
+	return !memcmp(a->bytes, b->bytes, SECRET_SIZE);
+}
+
+static void a_secret_is_kept(void **state)
+{
+	struct place *place = *state;
+	struct secret first = secret_of(place), again = secret_of(place), zeroes = { { 0 } };
+	struct cache *cache;
+	struct stat st;
+
+	assert_true(is_same_secret(&first, &again));
+	assert_false(is_same_secret(&first, &zeroes));
+	assert_int_equal(stat(in_cache(place, "secret"), &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_size, SECRET_SIZE);
+	assert_int_equal(st.st_nlink, 1); /* its first name is gone */
+	assert_int_equal(cache_open_existing(&cache, place->path, &place->observer, NULL), 0);
+	assert_null(cache_secret(cache));
+	cache_close(cache);
+	assert_null(cache_secret(NULL));
+	assert_int_equal(unlink(in_cache(place, "secret")), 0);
+	again = secret_of(place);
+	assert_false(is_same_secret(&first, &again));
+}
+
+enum { OPENERS = 16 };
+
+static void all_who_open_have_one_secret(void **state)
+{
+	struct place *place = *state;
+	struct secret *secrets = mmap(NULL, OPENERS * sizeof *secrets, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(secrets, MAP_FAILED);
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	for (int i = 0; i < OPENERS; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (!pid) {
+			secrets[i] = secret_of(place);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < OPENERS; i++) {
+		int status;
+
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	for (int i = 1; i < OPENERS; i++)
+		assert_true(is_same_secret(&secrets[0], &secrets[i]));
+	assert_int_equal(munmap(secrets, OPENERS * sizeof *secrets), 0);
+}
+
+enum { SECRET_FILE_MAX = SECRET_SIZE + 1 };
+
+/* Of 'a's in a file that is there already. */
+static const struct secret_case {
+	const char *name;
+	size_t len;
+	mode_t mode;
+	enum { THE_FILE, A_LINK_TO_IT, A_DIRECTORY } what;
+	bool is_taken, is_replaced;
+} secret_cases[] = {
+	{ "a secret that is there is taken", 32, 0600, THE_FILE, true, false },
+	{ "an empty secret is replaced", 0, 0600, THE_FILE, false, true },
+	{ "a cut one is", 31, 0600, THE_FILE, false, true },
+	{ "a longer one is", 33, 0600, THE_FILE, false, true },
+	{ "one that others may read is", 32, 0604, THE_FILE, false, true },
+	{ "one that the group may read is", 32, 0640, THE_FILE, false, true },
+	{ "a link is", 32, 0600, A_LINK_TO_IT, false, true },
+	{ "a directory in its place leaves one in memory", 32, 0600, A_DIRECTORY, false, false },
+};
+
+static void secret_row(void **state)
+{
+	const struct secret_case *c = *state;
+	char bytes[SECRET_FILE_MAX + 1] = "", name[600];
+	struct secret first, again, planted;
+	struct place *place;
+	void *made;
+
+	assert_int_equal(setup(&made), 0);
+	place = made;
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	memset(bytes, 'a', c->len);
+	memset(planted.bytes, 'a', SECRET_SIZE);
+	(void)snprintf(name, sizeof name, "%s/file", place->dir);
+	write_file(c->what == THE_FILE ? in_cache(place, "secret") : name, bytes);
+	assert_int_equal(chmod(c->what == THE_FILE ? in_cache(place, "secret") : name, c->mode), 0);
+	if (c->what == A_LINK_TO_IT)
+		assert_int_equal(symlink(name, in_cache(place, "secret")), 0);
+	if (c->what == A_DIRECTORY)
+		assert_int_equal(mkdir(in_cache(place, "secret"), 0700), 0);
+	first = secret_of(place);
+	again = secret_of(place);
+	assert_int_equal(is_same_secret(&first, &planted), c->is_taken);
+	assert_int_equal(is_same_secret(&first, &again), c->is_taken || c->is_replaced);
+	assert_int_equal(count_files(place, "tmp"), 0);
+	(void)teardown(&made);
+}
+
 static const struct survey_case {
 	const char *name, *version;
 	mode_t mode;
@@ -1502,10 +1620,12 @@ int main(void)
 		PLACED(one_that_was_replaced_is_not_removed),
 		PLACED(pruning_spares_what_is_in_use),
 		PLACED(records_tell_their_names),
+		PLACED(a_secret_is_kept),
+		PLACED(all_who_open_have_one_secret),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(placed) + ARRAY_SIZE(damage_cases) +
 				ARRAY_SIZE(open_cases) + ARRAY_SIZE(race_cases) +
-				ARRAY_SIZE(survey_cases)];
+				ARRAY_SIZE(survey_cases) + ARRAY_SIZE(secret_cases)];
 	size_t n = ARRAY_SIZE(placed);
 
 	memcpy(tests, placed, sizeof placed);
@@ -1525,5 +1645,9 @@ int main(void)
 		tests[n++] = (struct CMUnitTest){ .name = survey_cases[i].name,
 			.test_func = survey_row,
 			.initial_state = (void *)&survey_cases[i] };
+	for (size_t i = 0; i < ARRAY_SIZE(secret_cases); i++)
+		tests[n++] = (struct CMUnitTest){ .name = secret_cases[i].name,
+			.test_func = secret_row,
+			.initial_state = (void *)&secret_cases[i] };
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }

@@ -25,6 +25,7 @@
 #include <lzma.h>
 #include <json-c/json.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -269,7 +270,10 @@ static int feed(
 	return 0;
 }
 
-static void index_blob(struct pass *pass, const struct blob *blob, size_t piece_max)
+static const struct secret our_secret = { "0123456789abcdef0123456789abcde" };
+
+static void index_with(
+	struct pass *pass, const struct blob *blob, size_t piece_max, const struct secret *secret)
 {
 	CLEANUP(indexerp) struct indexer *indexer = NULL;
 	struct error err = { "" };
@@ -280,11 +284,18 @@ static void index_blob(struct pass *pass, const struct blob *blob, size_t piece_
 	assert_int_equal(write(pass->blob_fd, blob->data, blob->len), blob->len);
 	rc = indexer_new(&indexer, &pass->digest, blob->len, open_spool, pass, &err);
 	if (!rc)
+		rc = indexer_set_secret(indexer, secret, &err);
+	if (!rc)
 		rc = feed(indexer, blob, piece_max, &err);
 	if (!rc)
 		rc = indexer_finish(indexer, pass->index_fd, &err);
 	if (rc)
 		fail_msg("indexing: %d, %s", rc, err.text);
+}
+
+static void index_blob(struct pass *pass, const struct blob *blob, size_t piece_max)
+{
+	index_with(pass, blob, piece_max, NULL);
 }
 
 static struct layer *open_layer(const struct pass *pass)
@@ -1852,12 +1863,18 @@ static const struct damage_case {
 	const char *name;
 	make_fn *make;
 	bool in_spool;
+	const struct secret *secret;
 } damage_cases[] = {
-	{ "damaged gzip blob", gz_members, false },
-	{ "damaged gzip blob, one member", gz_dynamic, false },
-	{ "damaged zstd blob", zst_skippable, false },
-	{ "damaged plain blob", plain_tar, false },
-	{ "damaged spool", zst_long_frame, true },
+	{ "damaged gzip blob", gz_members, false, NULL },
+	{ "damaged gzip blob, one member", gz_dynamic, false, NULL },
+	{ "damaged zstd blob", zst_skippable, false, NULL },
+	{ "damaged plain blob", plain_tar, false, NULL },
+	{ "damaged spool", zst_long_frame, true, NULL },
+	{ "damaged gzip blob, by MACs", gz_members, false, &our_secret },
+	{ "damaged gzip blob, one member, by MACs", gz_dynamic, false, &our_secret },
+	{ "damaged zstd blob, by MACs", zst_skippable, false, &our_secret },
+	{ "damaged plain blob, by MACs", plain_tar, false, &our_secret },
+	{ "damaged spool, by MACs", zst_long_frame, true, &our_secret },
 };
 
 static void notices_a_damaged_blob(void **state)
@@ -1871,8 +1888,10 @@ static void notices_a_damaged_blob(void **state)
 	int fd;
 
 	row->make(&blob, &plain);
-	index_blob(&pass, &blob, 0);
+	index_with(&pass, &blob, 0, row->secret);
 	layer = open_layer(&pass);
+	layer_set_secret(layer, row->secret);
+	assert_int_equal(!layer->mac_key, !row->secret);
 	fd = row->in_spool ? pass.spool_fd : pass.blob_fd;
 	size = size_of(fd);
 	for (off_t at = 11; at < size; at += size / 12) {
@@ -1908,19 +1927,31 @@ static void seal(int fd)
 }
 
 /* What of a span's, and how many bytes of it. */
-enum proof_part { PART_CRC, PART_HEAD, PART_FIRST_WORD, PART_REST, PART_NEXT_WORD, PART_WINDOW };
+enum proof_part {
+	PART_CRC,
+	PART_HEAD,
+	PART_FIRST_WORD,
+	PART_REST,
+	PART_NEXT_WORD,
+	PART_WINDOW,
+	PART_MAC,
+};
 
 static const struct proof_case {
 	const char *name;
 	enum proof_part part;
 	bool is_of_both; /* the span before is proved by it, too, or the one behind */
+	const struct secret *secret;
 } proof_cases[] = {
-	{ "gzip: another CRC-32 in the index", PART_CRC, false },
-	{ "gzip: other bits of the byte before", PART_HEAD, false },
-	{ "gzip: another state where it starts", PART_FIRST_WORD, true },
-	{ "gzip: other bytes of the last block there", PART_REST, true },
-	{ "gzip: another state where it ends", PART_NEXT_WORD, true },
-	{ "gzip: another window", PART_WINDOW, false },
+	{ "gzip: another CRC-32 in the index", PART_CRC, false, NULL },
+	{ "gzip: other bits of the byte before", PART_HEAD, false, NULL },
+	{ "gzip: another state where it starts", PART_FIRST_WORD, true, NULL },
+	{ "gzip: other bytes of the last block there", PART_REST, true, NULL },
+	{ "gzip: another state where it ends", PART_NEXT_WORD, true, NULL },
+	{ "gzip: another window", PART_WINDOW, false, NULL },
+	{ "gzip: another CRC-32 beside a MAC", PART_CRC, false, &our_secret },
+	{ "gzip: another window beside a MAC", PART_WINDOW, false, &our_secret },
+	{ "gzip: another MAC", PART_MAC, false, &our_secret },
 };
 
 /* Where in the index a byte of that is, of a span in the middle. */
@@ -1952,6 +1983,9 @@ static off_t place_of(const struct layer *layer, uint32_t n, enum proof_part par
 		at = (const uint8_t *)at + window->len -
 		     20; /* in its literals, or what says of them */
 		break;
+	case PART_MAC:
+		at = &span->mac[SPAN_MAC - 1];
+		break;
 	}
 	return (const char *)at - (const char *)layer->mapping;
 }
@@ -1980,7 +2014,7 @@ static void takes_no_span_for_proved(void **state)
 
 	make_tar(&plain, 60, 150001);
 	add_member(&blob, plain.data, plain.len, 6, Z_DEFAULT_STRATEGY, NULL);
-	index_blob(&pass, &blob, 0);
+	index_with(&pass, &blob, 0, row->secret);
 	layer = open_layer(&pass);
 	n = odd_span(layer);
 	at = place_of(layer, n, row->part);
@@ -1990,8 +2024,78 @@ static void takes_no_span_for_proved(void **state)
 	change(pass.index_fd, at, 1);
 	seal(pass.index_fd);
 	layer = open_layer(&pass);
+	layer_set_secret(layer, row->secret);
 	assert_int_equal(decode_span(layer, n, &pass, &err), -EBADMSG);
 	assert_int_equal(decode_all(layer, &pass, &plain), layer->span_count - 1 - row->is_of_both);
+}
+
+/* Behind four counts more of four bytes, five numbers and padding. */
+enum { MAC_ORIGIN_AT = WINDOWS_LEN_AT + 8 + 10 * 4 };
+
+/* By other calls than ours, as docs/index-format.md has it. */
+static void expect_mac(const struct pass *pass, const struct span *span, uint8_t ret[SPAN_MAC])
+{
+	int fd = span->in_spool ? pass->spool_fd : pass->blob_fd, n;
+	uint8_t nonce[12] = { span->in_spool }, salt[16], keys[32];
+	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+	CLEANUP(freep) uint8_t *stored = malloc(span->stored_len + 1);
+	unsigned len;
+
+	assert_non_null(stored);
+	assert_int_equal(
+		pread(fd, stored, span->stored_len, (off_t)span->stored_offset), span->stored_len);
+	for (int i = 0; i < 8; i++)
+		nonce[4 + i] = (uint8_t)(span->stored_offset >> (56 - 8 * i));
+	assert_int_equal(pread(pass->index_fd, salt, sizeof salt, MAC_ORIGIN_AT), sizeof salt);
+	assert_non_null(
+		HMAC(EVP_sha256(), our_secret.bytes, SECRET_SIZE, salt, sizeof salt, keys, &len));
+	assert_int_equal(len, sizeof keys);
+	assert_int_equal(EVP_EncryptInit_ex(cipher, EVP_aes_128_gcm(), NULL, keys, nonce), 1);
+	assert_int_equal(EVP_EncryptUpdate(cipher, NULL, &n, stored, (int)span->stored_len), 1);
+	assert_int_equal(EVP_EncryptFinal_ex(cipher, NULL, &n), 1);
+	assert_int_equal(EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, SPAN_MAC, ret), 1);
+	EVP_CIPHER_CTX_free(cipher);
+}
+
+static void check_macs(const struct layer *layer, const struct pass *pass)
+{
+	for (uint32_t i = 0; i < layer->span_count; i++) {
+		uint8_t expected[SPAN_MAC];
+
+		if (!layer->spans[i].stored_len) /* all of it are bits that the index has */
+			continue;
+		expect_mac(pass, &layer->spans[i], expected);
+		assert_memory_equal(layer->spans[i].mac, expected, SPAN_MAC);
+	}
+}
+
+static void makes_macs(void **state)
+{
+	static const struct secret another = { "0123456789abcdef0123456789abcdE" };
+	const struct good_case *row = ((const struct trial *)*state)->row;
+	CLEANUP(blob_release) struct blob blob = { 0 };
+	CLEANUP(blob_release) struct blob plain = { 0 };
+	CLEANUP(pass_release) struct pass pass;
+	CLEANUP(pass_release) struct pass again;
+	CLEANUP(layerp) struct layer *layer = NULL;
+
+	row->make(&blob, &plain);
+	index_with(&pass, &blob, 0, &our_secret);
+	layer = open_layer(&pass);
+	check_good(row, layer);
+	check_macs(layer, &pass);
+	layer_set_secret(layer, &our_secret);
+	assert_non_null(layer->mac_key);
+	check_plain(layer, &pass, &plain);
+	layer_set_secret(layer, &another);
+	assert_null(layer->mac_key);
+	check_plain(layer, &pass, &plain);
+
+	layer_free(TAKE(layer));
+	index_blob(&again, &blob, 0);
+	layer = open_layer(&again);
+	layer_set_secret(layer, &our_secret);
+	assert_null(layer->mac_key); /* it was made without */
 }
 
 /* Places, states and lengths that do not go together. */
@@ -2504,13 +2608,13 @@ enum { ENGINES_MAX = 2 };
 
 static struct trial
 	trials[ENGINES_MAX *
-		(ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) + ARRAY_SIZE(damage_cases) +
+		(2 * ARRAY_SIZE(good_cases) + ARRAY_SIZE(bad_cases) + ARRAY_SIZE(damage_cases) +
 			ARRAY_SIZE(small_cases) + ARRAY_SIZE(proof_cases) + 1)];
 static struct CMUnitTest tests[ARRAY_SIZE(trials) + ARRAY_SIZE(single_tests)];
 static size_t trial_count;
 
 /* One test for each engine, if that matters to the row: the names begin with the codec. */
-static void add_trials(const char *name, CMUnitTestFunction test, const void *row)
+static void add_trials(const char *name, const char *how, CMUnitTestFunction test, const void *row)
 {
 	for (size_t i = 0; inflate_engines[i]; i++) {
 		struct trial *trial = &trials[trial_count];
@@ -2518,8 +2622,8 @@ static void add_trials(const char *name, CMUnitTestFunction test, const void *ro
 		if (i && !strstr(name, "gzip"))
 			return;
 		*trial = (struct trial){ .row = row, .engine = &inflate_engines[i] };
-		(void)snprintf(
-			trial->name, sizeof trial->name, "%s (%s)", name, inflate_engines[i]->name);
+		(void)snprintf(trial->name, sizeof trial->name, "%s%s (%s)", name, how,
+			inflate_engines[i]->name);
 		tests[trial_count++] = (struct CMUnitTest){ .name = trial->name,
 			.test_func = test,
 			.setup_func = choose,
@@ -2531,16 +2635,18 @@ static void add_trials(const char *name, CMUnitTestFunction test, const void *ro
 int main(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(good_cases); i++)
-		add_trials(good_cases[i].name, indexes, &good_cases[i]);
+		add_trials(good_cases[i].name, "", indexes, &good_cases[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(good_cases); i++)
+		add_trials(good_cases[i].name, ", with MACs", makes_macs, &good_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_cases); i++)
-		add_trials(bad_cases[i].name, refuses, &bad_cases[i]);
+		add_trials(bad_cases[i].name, "", refuses, &bad_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(damage_cases); i++)
-		add_trials(damage_cases[i].name, notices_a_damaged_blob, &damage_cases[i]);
+		add_trials(damage_cases[i].name, "", notices_a_damaged_blob, &damage_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(small_cases); i++)
-		add_trials(small_cases[i].name, agrees_with_zlib, &small_cases[i]);
+		add_trials(small_cases[i].name, "", agrees_with_zlib, &small_cases[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(proof_cases); i++)
-		add_trials(proof_cases[i].name, takes_no_span_for_proved, &proof_cases[i]);
-	add_trials("gzip: places around a piece's end", finds_places_around_a_pieces_end, NULL);
+		add_trials(proof_cases[i].name, "", takes_no_span_for_proved, &proof_cases[i]);
+	add_trials("gzip: places around a piece's end", "", finds_places_around_a_pieces_end, NULL);
 	memcpy(tests + trial_count, single_tests, sizeof single_tests);
 	return _cmocka_run_group_tests(
 		"layer", tests, trial_count + ARRAY_SIZE(single_tests), NULL, NULL);

@@ -57,6 +57,7 @@ static struct trial {
 	char name[80];
 	const struct coding_case *row;
 	const struct inflate_ops *const *engine;
+	const struct secret *secret; /* NULL: without */
 } trials[3 * ARRAY_SIZE(coding_cases)];
 
 static uint32_t random_next(uint32_t *state)
@@ -158,6 +159,8 @@ static int give_spool(void *context, uint64_t size, struct error *err)
 				     : subject->spool_fd;
 }
 
+static const struct secret secret = { "0123456789abcdef0123456789abcde" };
+
 static void index_blob(struct subject *subject, struct error *err)
 {
 	int index_fd = memfd_create("index", MFD_CLOEXEC);
@@ -167,6 +170,7 @@ static void index_blob(struct subject *subject, struct error *err)
 	assert_true(index_fd >= 0);
 	assert_int_equal(
 		indexer_new(&indexer, NULL, DESCRIPTOR_SIZE_UNKNOWN, give_spool, subject, err), 0);
+	assert_int_equal(indexer_set_secret(indexer, &secret, err), 0);
 	for (uint64_t at = 0; n; at += (uint64_t)n) {
 		size_t room;
 		uint8_t *bytes = indexer_room(indexer, &room, err);
@@ -331,6 +335,8 @@ static void reads(void **state)
 
 	inflate_choose(trial->engine);
 	subject_open(&subject, trial->row, &err);
+	layer_set_secret(subject.layer, trial->secret);
+	assert_int_equal(!subject.layer->mac_key, !trial->secret);
 	assert_int_equal(subject.layer->coding, trial->row->coding);
 	assert_int_equal(subject.layer->plain_size, subject.plain_len);
 	assert_in_range(subject.layer->span_count, 10, CONTENT / SPAN_SIZE_MIN + 2);
@@ -347,7 +353,10 @@ int main(void)
 		const struct coding_case *row = &coding_cases[i];
 
 		for (size_t k = 0; inflate_engines[k] && (!k || row->coding == CODING_GZIP); k++) {
-			*trial = (struct trial){ .row = row, .engine = &inflate_engines[k] };
+			/* By MACs, as in a mount; with the second engine by SHA-256. */
+			*trial = (struct trial){ .row = row,
+				.engine = &inflate_engines[k],
+				.secret = k ? NULL : &secret };
 			(void)snprintf(trial->name, sizeof trial->name, "%s (%s)", row->name,
 				inflate_engines[k]->name);
 			add(trial->name, reads, trial);
