@@ -100,6 +100,7 @@ struct request {
 	uint64_t since_ms; /* when it came */
 	int given_up;      /* 0, or the answer of one that waits no longer: -EINTR, -ENOTCONN */
 	bool is_disturbed; /* by a signal that is no reason to give up; the kernel tells one only */
+	struct request *disturbed_next, *disturbed_prev; /* in fs->disturbed, then */
 	bool stale_is_fine;
 	struct load *load;            /* what it waits for, or NULL */
 	struct request *next, **prev; /* in the load's list, or in fs->ready */
@@ -126,12 +127,12 @@ struct fs {
 	int event_fd;  /* wakes the loop */
 	int notify_fd; /* a service manager that hears how it goes, or -1; borrowed (notify.h) */
 	pthread_mutex_t ended_lock;
-	struct job *ended;     /* under ended_lock: jobs whose run() returned */
-	struct load *running;  /* all running loads */
-	struct request *ready; /* requests to run again */
-	unsigned parked;       /* requests that wait, or are ready */
-	unsigned disturbed;    /* of them */
-	uint64_t disturbed_ms; /* when their signals were looked at */
+	struct job *ended;         /* under ended_lock: jobs whose run() returned */
+	struct load *running;      /* all running loads */
+	struct request *ready;     /* requests to run again */
+	unsigned parked;           /* requests that wait, or are ready */
+	struct request *disturbed; /* of them, by utlist.h; the next to be looked at first */
+	uint64_t disturbed_ms;     /* when signals were looked at */
 	struct nodes *nodes;
 	struct objects *objects;
 	struct spaces *spaces;
@@ -159,8 +160,8 @@ extern const char *const operation_names[OP_COUNT];
 
 /* Runs a request from its start; replies, or parks it. */
 void request_run(struct fs *fs, struct request *request);
-/* Has those that were disturbed before give up when they get a signal that means it.  Returns how
- * long poll() may sleep. */
+/* Has those that were disturbed before give up when they get a signal that means it: some of them,
+ * others the next time.  Returns how long poll() may sleep. */
 int requests_look_at_signals(struct fs *fs, uint64_t now_ms);
 /* One that waits for no load any more. */
 void request_make_ready(struct fs *fs, struct request *request);

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <utlist.h>
+
 #include "fs/control.h"
 #include "fs/replies.h"
 #include "fs/signals.h"
@@ -25,6 +27,7 @@
 enum {
 	XATTR_MAX = 64 << 10, /* what the kernel takes: XATTR_SIZE_MAX */
 	SIGNALS_POLL_MS = 100,
+	SIGNALS_LOOKS = 256, /* waiters at a time: a look takes some 10 µs, and all wait for it */
 };
 
 static const char imgfs_prefix[] = "user.imgfs.";
@@ -511,25 +514,33 @@ static void interrupted(fuse_req_t req, void *data)
 		give_up(fs, request);
 		return;
 	}
-	fs->disturbed += !request->is_disturbed;
+	if (request->is_disturbed)
+		return;
 	request->is_disturbed = true;
+	DL_APPEND2(fs->disturbed, request, disturbed_prev, disturbed_next);
+}
+
+static void forget_disturbed(struct fs *fs, struct request *request)
+{
+	DL_DELETE2(fs->disturbed, request, disturbed_prev, disturbed_next);
 }
 
 int requests_look_at_signals(struct fs *fs, uint64_t now_ms)
 {
-	if (!fs->disturbed)
+	const struct request *first = fs->disturbed;
+
+	if (!first)
 		return -1;
 	if (now_ms - fs->disturbed_ms < SIGNALS_POLL_MS)
 		return SIGNALS_POLL_MS;
 	fs->disturbed_ms = now_ms;
-	for (struct load *load = fs->running; load; load = load->next_running) {
-		struct request *next;
+	for (unsigned i = 0; i < SIGNALS_LOOKS && (!i || fs->disturbed != first); i++) {
+		struct request *request = fs->disturbed;
 
-		for (struct request *request = load->waiters; request; request = next) {
-			next = request->next;
-			if (request->is_disturbed && signals_interrupt(request->pid))
-				give_up(fs, request);
-		}
+		forget_disturbed(fs, request); /* it becomes the last one */
+		DL_APPEND2(fs->disturbed, request, disturbed_prev, disturbed_next);
+		if (!request->given_up && signals_interrupt(request->pid))
+			give_up(fs, request);
 	}
 	return SIGNALS_POLL_MS;
 }
@@ -602,7 +613,8 @@ void requests_run_ready(struct fs *fs)
 			load_park(load, request);
 			continue;
 		}
-		fs->disturbed -= request->is_disturbed;
+		if (request->is_disturbed)
+			forget_disturbed(fs, request);
 		free(request->name);
 		free(request);
 		fs->parked--;

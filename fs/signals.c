@@ -1,46 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/signals.h"
 
-#include <inttypes.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fetch/at.h"
+#include "model/cleanup.h"
 
 #define MASK(number) (UINT64_C(1) << ((number)-1))
 
-enum { LINE_MAX_BYTES = 256 };
+enum { STATUS_MAX = 16 << 10 }; /* bytes: usually 1,500, and ten more for each group */
 
 static const uint64_t harmless = MASK(SIGCHLD) | MASK(SIGCONT) | MASK(SIGURG) | MASK(SIGWINCH);
 
-/* Those that are pending, and neither blocked nor ignored; false: /proc does not say. */
-static bool find_pending(FILE *status, uint64_t *ret)
+/* A set of signals, in hexadecimal. */
+static bool find_set(const char *status, const char *name, uint64_t *ret)
 {
-	uint64_t of_thread = 0, of_process = 0, blocked = 0, ignored = 0;
-	char line[LINE_MAX_BYTES];
-	int found = 0;
+	const char *line = strstr(status, name);
 
-	while (fgets(line, sizeof line, status)) {
-		found += sscanf(line, "SigPnd: %" SCNx64, &of_thread) == 1;
-		found += sscanf(line, "ShdPnd: %" SCNx64, &of_process) == 1;
-		found += sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1;
-		found += sscanf(line, "SigIgn: %" SCNx64, &ignored) == 1;
-	}
+	if (!line)
+		return false;
+	*ret = strtoull(line + strlen(name), NULL, 16);
+	return true;
+}
+
+/* Those that are pending, and neither blocked nor ignored; false: it does not say. */
+static bool find_pending(const char *status, uint64_t *ret)
+{
+	uint64_t of_thread, of_process, blocked, ignored;
+
+	if (!find_set(status, "\nSigPnd:", &of_thread) ||
+		!find_set(status, "\nShdPnd:", &of_process) ||
+		!find_set(status, "\nSigBlk:", &blocked) ||
+		!find_set(status, "\nSigIgn:", &ignored))
+		return false;
 	*ret = (of_thread | of_process) & ~blocked & ~ignored;
-	return found == 4;
+	return true;
 }
 
 bool signals_interrupt(pid_t thread)
 {
-	char path[64];
+	char path[64], status[STATUS_MAX];
+	CLEANUP(closep) int fd = -1;
 	uint64_t pending;
-	FILE *status;
-	bool is_known;
+	ssize_t n;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
-	status = fopen(path, "re");
-	if (!status)
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read_at(fd, status, sizeof status - 1, 0);
+	if (n < 0)
 		return true;
-	is_known = find_pending(status, &pending);
-	(void)fclose(status); /* was only read */
-	return !is_known || pending & ~harmless;
+	status[n] = '\0';
+	return !find_pending(status, &pending) || pending & ~harmless;
 }
