@@ -46,6 +46,19 @@ for kind in blobs index; do
 	unmount "$mnt"
 done
 
+# Without the secret that its MACs were made with, what is right stays, and what is not is found out.
+made_with=$(sha256 "$cache/secret")
+rm "$cache/secret"
+reset_requests
+read_all "without its secret"
+unmount "$mnt"
+assert_eq "$(requests '[.log[]? | select(.path | contains("/blobs/"))] | length')" 0 "blobs fetched without the secret"
+[[ $(sha256 "$cache/secret") != "$made_with" ]] || fail "the secret is the old one"
+flip "$cache/blobs/sha256/${digest#sha256:}"
+read_all "with damaged blobs and another secret"
+assert_contains "$(<"$mnt/.imgfs/log")" "${digest:0:19}" "the log"
+unmount "$mnt"
+
 # An entry that is cut short, or empty, is no entry.
 for kind in blobs index; do
 	: >"$cache/$kind/sha256/${digest#sha256:}"
