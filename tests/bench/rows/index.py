@@ -86,8 +86,8 @@ def read_index(path):
     plain_size, _, tree, windows, spans, window_count = struct.unpack_from("=4Q2I", content, 64)
     states, = struct.unpack_from("=I", content, 128)
     padded = (tree + 7) // 8 * 8
-    header = len(content) - padded - spans * 48 - states * 104 - window_count * 16 - windows
-    places = [struct.unpack_from("=Q", content, header + padded + 48 * n)[0] for n in range(spans)]
+    header = len(content) - padded - spans * 64 - states * 104 - window_count * 16 - windows
+    places = [struct.unpack_from("=Q", content, header + padded + 64 * n)[0] for n in range(spans)]
     assert magic == b"imgfsidx" and places[0] == 0 and places == sorted(places) and places[-1] < plain_size, \
         "docs/index-format.md describes another index"
     return {"tree": tree, "rest": len(content) - tree, "spans": places}
