@@ -25,7 +25,7 @@
 
 enum {
 	JOBS_MAX = 32,
-	WAKE_BYTES = 256 << 10, /* so many are worth waking a thread for: that costs as much as
+	WAKE_BYTES = 1 << 20, /* so many are worth waking a thread for: that costs as much as
 				 * hashing 20 KiB or so */
 };
 

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-#include <zlib.h>
-
 #include "fetch/at.h"
 #include "fetch/temporary.h"
 
@@ -92,7 +90,7 @@ int windows_add(struct windows *windows, const void *plain, size_t plain_len, st
 		.len = (uint32_t)len,
 		.plain_len = (uint32_t)plain_len,
 	};
-	windows->crc = (uint32_t)crc32_z(windows->crc, windows->scratch, len);
+	windows->crc = inflate_engine()->crc32(windows->crc, windows->scratch, len);
 	if (buf_append(&windows->bytes, windows->scratch, len))
 		return error_set(err, ENOMEM, "index a layer: out of memory");
 	if (windows->bytes.len >= HELD_MAX && !windows->is_kept)
