@@ -46,6 +46,7 @@ static struct mac_key *derive(const struct secret *secret, const struct mac_orig
 	uint8_t ret_check[static MAC_CHECK])
 {
 	CLEANUP(mac_keyp) struct mac_key *key = calloc(1, sizeof *key);
+	CLEANUP(macp) EVP_MAC_CTX *trial = NULL;
 	uint8_t derived[KEY_SIZE + MAC_CHECK];
 	size_t len;
 
@@ -61,7 +62,8 @@ static struct mac_key *derive(const struct secret *secret, const struct mac_orig
 	memcpy(key->bytes, derived, KEY_SIZE);
 	memcpy(ret_check, derived + KEY_SIZE, MAC_CHECK);
 	OPENSSL_cleanse(derived, sizeof derived);
-	return TAKE(key);
+	trial = mac_new(key); /* a provider may have GMAC, and not AES */
+	return trial ? TAKE(key) : NULL;
 }
 
 struct mac_key *mac_key_new(const struct secret *secret, struct mac_origin *ret_origin)
