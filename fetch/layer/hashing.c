@@ -26,7 +26,7 @@
 enum {
 	JOBS_MAX = 32,
 	WAKE_BYTES = 1 << 20, /* so many are worth waking a thread for: that costs as much as
-				 * hashing 20 KiB or so */
+			       * hashing 20 KiB or so */
 };
 
 struct hash_job {
