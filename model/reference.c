@@ -267,8 +267,8 @@ bool name_has_components(const char *repository, size_t len)
 static int check_repository(const char *prefix, const char *text, struct error *err)
 {
 	if (strlen(prefix) + strlen(text) > REPOSITORY_MAX)
-		return error_set(err, EINVAL, "repository '%.40s...': longer than %d bytes", text,
-			REPOSITORY_MAX);
+		return error_set(err, EINVAL, "repository '%s%.40s...': longer than %d bytes",
+			prefix, text, REPOSITORY_MAX);
 	if (repository_is_valid(text))
 		return 0;
 	for (const char *p = text; *p; p++)

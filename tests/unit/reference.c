@@ -68,7 +68,7 @@ static const struct parse_case {
 	{ "quay.io/app%2f", -EINVAL, "not a repository name", NULL, NULL, NULL, false },
 	{ "quay.io/" LONG "aaaaaa", -EINVAL, "longer", NULL, NULL, NULL, false },
 	{ LONG "/aaaa", 0, "docker.io", LONG "/aaaa", NULL, NULL, false },
-	{ LONG, -EINVAL, "longer", NULL, NULL, NULL, false }, /* library/... */
+	{ LONG, -EINVAL, "'library/aaaa", NULL, NULL, NULL, false },
 	{ "quay..io/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
 	{ "-quay.io/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
 	{ "quay.io:0/app", -EINVAL, "not a host", NULL, NULL, NULL, false },
