@@ -99,8 +99,9 @@ struct request {
 	pid_t pid;
 	uint64_t since_ms; /* when it came */
 	int given_up;      /* 0, or the answer of one that waits no longer: -EINTR, -ENOTCONN */
-	bool is_disturbed; /* by a signal that is no reason to give up; the kernel tells one only */
-	struct request *disturbed_next, *disturbed_prev; /* in fs->disturbed, then */
+	/* In fs->disturbed, after a signal that is no reason to give up: the kernel tells one only.
+	 */
+	struct request *disturbed_next, *disturbed_prev;
 	bool stale_is_fine;
 	struct load *load;            /* what it waits for, or NULL */
 	struct request *next, **prev; /* in the load's list, or in fs->ready */
@@ -131,7 +132,7 @@ struct fs {
 	struct load *running;      /* all running loads */
 	struct request *ready;     /* requests to run again */
 	unsigned parked;           /* requests that wait, or are ready */
-	struct request *disturbed; /* of them, by utlist.h; the next to be looked at first */
+	struct request *disturbed; /* of them, a ring (utlist.h); the next to be looked at */
 	uint64_t disturbed_ms;     /* when signals were looked at */
 	struct nodes *nodes;
 	struct objects *objects;

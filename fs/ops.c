@@ -514,15 +514,8 @@ static void interrupted(fuse_req_t req, void *data)
 		give_up(fs, request);
 		return;
 	}
-	if (request->is_disturbed)
-		return;
-	request->is_disturbed = true;
-	DL_APPEND2(fs->disturbed, request, disturbed_prev, disturbed_next);
-}
-
-static void forget_disturbed(struct fs *fs, struct request *request)
-{
-	DL_DELETE2(fs->disturbed, request, disturbed_prev, disturbed_next);
+	if (!request->disturbed_next)
+		CDL_APPEND2(fs->disturbed, request, disturbed_prev, disturbed_next);
 }
 
 int requests_look_at_signals(struct fs *fs, uint64_t now_ms)
@@ -537,8 +530,7 @@ int requests_look_at_signals(struct fs *fs, uint64_t now_ms)
 	for (unsigned i = 0; i < SIGNALS_LOOKS && (!i || fs->disturbed != first); i++) {
 		struct request *request = fs->disturbed;
 
-		forget_disturbed(fs, request); /* it becomes the last one */
-		DL_APPEND2(fs->disturbed, request, disturbed_prev, disturbed_next);
+		fs->disturbed = request->disturbed_next;
 		if (!request->given_up && signals_interrupt(request->pid))
 			give_up(fs, request);
 	}
@@ -613,8 +605,8 @@ void requests_run_ready(struct fs *fs)
 			load_park(load, request);
 			continue;
 		}
-		if (request->is_disturbed)
-			forget_disturbed(fs, request);
+		if (request->disturbed_next)
+			CDL_DELETE2(fs->disturbed, request, disturbed_prev, disturbed_next);
 		free(request->name);
 		free(request);
 		fs->parked--;
