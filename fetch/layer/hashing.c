@@ -61,6 +61,11 @@ struct hashing {
 	bool is_closing;                /* under lock */
 };
 
+static int out_of_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "index a layer: out of memory");
+}
+
 int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_sink_fn *sink,
 	void *context, struct error *err)
 {
@@ -68,7 +73,7 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 	int rc = 0;
 
 	if (!hashing)
-		return error_set(err, ENOMEM, "index a layer: out of memory");
+		return out_of_memory(err);
 	hashing->sink = sink;
 	hashing->context = context;
 	(void)pthread_mutex_init(&hashing->lock, NULL); /* cannot fail with default attributes */
@@ -77,7 +82,7 @@ int hashing_new(struct hashing **ret, enum digest_algorithm algorithm, hashing_s
 	hashing->plain = chain_new();
 	hashing->windows = windows_new();
 	if (!hashing->stored || !hashing->plain || !hashing->windows || hashing_mark(hashing, 0))
-		rc = error_set(err, ENOMEM, "index a layer: out of memory");
+		rc = out_of_memory(err);
 	if (!rc && algorithm != DIGEST_SHA256)
 		rc = hasher_new(&hashing->other, algorithm, err);
 	if (rc) {
@@ -112,25 +117,18 @@ void hashing_free(struct hashing *hashing)
 
 int hashing_set_key(struct hashing *hashing, const struct mac_key *key, struct error *err)
 {
-	if (!chain_set_key(hashing->stored, key))
-		return 0;
-	return error_set(err, ENOMEM, "index a layer: out of memory");
-}
-
-static int out_of_memory(struct hashing *hashing)
-{
-	return error_set(&hashing->why, ENOMEM, "index a layer: out of memory");
+	return chain_set_key(hashing->stored, key) ? out_of_memory(err) : 0;
 }
 
 static int mark(struct hashing *hashing, struct chain *chain)
 {
-	return chain_mark(chain) ? out_of_memory(hashing) : 0;
+	return chain_mark(chain) ? out_of_memory(&hashing->why) : 0;
 }
 
 static int take_stored(struct hashing *hashing, const struct hash_job *job)
 {
 	if (chain_update(hashing->stored, job->bytes, job->len))
-		return out_of_memory(hashing);
+		return out_of_memory(&hashing->why);
 	if (!hashing->other)
 		return 0;
 	return hasher_update(hashing->other, job->bytes, job->len, &hashing->why);
@@ -139,7 +137,7 @@ static int take_stored(struct hashing *hashing, const struct hash_job *job)
 static int take_plain(struct hashing *hashing, const struct hash_job *job)
 {
 	if (!hashing->stored_is_plain && chain_update(hashing->plain, job->bytes, job->len))
-		return out_of_memory(hashing);
+		return out_of_memory(&hashing->why);
 	return hashing->sink(hashing->context, job->bytes, job->len, &hashing->why);
 }
 

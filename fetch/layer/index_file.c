@@ -17,8 +17,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <zlib.h>
-
 #include "fetch/at.h"
 
 enum { BYTE_ORDER_MARK = 0x01020304, ERRNO_MAX = 4095 };
@@ -433,7 +431,7 @@ int index_check_windows(const struct layer *layer, struct error *err)
 
 	if (fault_in(layer, offset, header->windows_len, err))
 		return -EBADMSG;
-	if ((uint32_t)crc32_z(0, windows, header->windows_len) != header->windows_crc)
+	if (inflate_engine()->crc32(0, windows, header->windows_len) != header->windows_crc)
 		return error_set(err, EBADMSG, "layer index: the windows' checksum is wrong");
 	return 0;
 }

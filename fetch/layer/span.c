@@ -82,10 +82,11 @@ static int read_blob(
 /* By a MAC, or those of the blob by SHA-256; the last ones are proved with all before them. */
 static int prove(struct stored *stored, const void *bytes, size_t len, struct error *err)
 {
-	if (stored->mac && mac_update(stored->mac, bytes, len))
-		return error_set(err, ENOMEM, "out of memory");
-	if (stored->mac)
+	if (stored->mac) {
+		if (mac_update(stored->mac, bytes, len))
+			return error_set(err, ENOMEM, "out of memory");
 		return stored->left ? 0 : check_mac(stored->mac, stored->expected, err);
+	}
 	if (!stored->blob)
 		return 0;
 	span_state_advance(&stored->state, bytes, len);

@@ -1950,6 +1950,7 @@ static const struct proof_case {
 	{ "gzip: another state where it ends", PART_NEXT_WORD, true, NULL },
 	{ "gzip: another window", PART_WINDOW, false, NULL },
 	{ "gzip: another CRC-32 beside a MAC", PART_CRC, false, &our_secret },
+	{ "gzip: other bits beside a MAC", PART_HEAD, false, &our_secret },
 	{ "gzip: another window beside a MAC", PART_WINDOW, false, &our_secret },
 	{ "gzip: another MAC", PART_MAC, false, &our_secret },
 };
