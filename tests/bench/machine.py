@@ -9,8 +9,9 @@ import tempfile
 from measure import for_a_peer, run, text_of
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = ("gcc libc6-dev meson ninja-build pkgconf libfuse3-dev libcurl4-openssl-dev libjson-c-dev zlib1g-dev "
-         "libisal-dev libzstd-dev liblzma-dev libbz2-dev libssl-dev uthash-dev scdoc fuse3").split()
+BUILD = ("gcc g++ libc6-dev meson ninja-build pkgconf libfuse3-dev libcurl4-openssl-dev libjson-c-dev "
+         "zlib1g-dev libisal-dev libzstd-dev liblzma-dev libbz2-dev libssl-dev libpsl-dev "
+         "libtomlplusplus-dev uthash-dev scdoc fuse3").split()
 PEERS = ("squashfuse squashfs-tools erofs-utils archivemount umoci skopeo isal gzip docker-registry debootstrap "
          "curl diffutils python3-indexed-gzip").split()
 # To build erofsfuse, which erofs-utils is packaged without, and stargz-store, packaged as a library.
