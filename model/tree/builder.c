@@ -129,7 +129,7 @@ static int child_new(
 
 	if (builder->named_count >= TREE_ENTRIES_MAX)
 		return -EFBIG;
-	if (builder->named_count >= builder->bucket_count)
+	if (builder->named_count >= builder->bucket_count / 2) /* others cost cache misses */
 		rc = grow_buckets(builder);
 	if (!rc)
 		rc = node_alloc(builder, ret);
@@ -226,12 +226,12 @@ static void clear(struct tree_builder *builder, uint32_t number)
 static int take_name(struct tree_builder *builder, uint32_t parent, const char *name, size_t len,
 	bool wants_directory, uint32_t *ret)
 {
-	uint32_t offset;
+	uint32_t known = builder->strings.len, offset;
 	int rc = strings_add(&builder->strings, STRINGS_TEXT, name, len, &offset);
 
 	if (rc)
 		return rc;
-	*ret = child_at(builder, parent, offset);
+	*ret = offset < known ? child_at(builder, parent, offset) : TREE_NONE;
 	if (*ret == TREE_NONE)
 		return child_new(builder, parent, offset, len, ret);
 	if (wants_directory && is_directory(builder, *ret))
