@@ -28,6 +28,7 @@ for source in "oci:$layout" "docker://$registry/team/app"; do
 		[[ $(privileges "$mnt") =~ ^0(\ 1)+$ ]] || fail "threads of $source: $(privileges "$mnt")"
 	fi
 	pid=${daemons[$mnt]}
+	assert_contains "$(sort -u "/proc/$pid/task/"*/comm)" decode "the names of the threads of $source"
 	kill -TERM "$pid"
 	wait_gone "$pid" || fail "lives on after SIGTERM"
 	! mountpoint -q "$mnt" || fail "$source is still mounted after SIGTERM"
