@@ -90,6 +90,13 @@ def build_stargz(program):
     return program
 
 
+@for_a_peer
+def build_verify(program):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "verify.c")
+    run(["cc", "-O2", "-o", program, source, "-lisal", "-lcrypto"])
+    return program
+
+
 def description(data, rounds):
     """Markdown: the machine, and the versions of what was compared."""
     with open("/proc/cpuinfo") as cpuinfo:
