@@ -30,8 +30,9 @@ enum {
 	TMP_TRIES = 1000,
 	LOCK_POLL_FIRST_MS = 5,
 	LOCK_POLL_MAX_MS = 100,
-	RESERVE_STEP = 16 << 20, /* bytes between two looks at what else there is */
-	LOCK_STALL_MS = 60000,   /* the lock's holder wrote nothing for so long: do not wait on */
+	RESERVE_STEP = 16 << 20,  /* bytes between two looks at what else there is */
+	WRITEBACK_STEP = 8 << 20, /* bytes that the disk is given at once */
+	LOCK_STALL_MS = 60000,    /* the lock's holder wrote nothing for so long: do not wait on */
 };
 
 struct cache_writer {
@@ -42,6 +43,7 @@ struct cache_writer {
 	enum cache_dir dir; /* where it lies by name: DIR_TMP or DIR_PARTIAL */
 	char name[DIGEST_HEX_MAX];
 	uint64_t offset;              /* where append goes on */
+	uint64_t handed_over;         /* up to there the disk is at work, or done */
 	uint64_t reserved, accounted; /* bytes written by others; and what eviction knows of them */
 	bool is_committed;
 	bool has_made_room; /* once per writer */
@@ -253,7 +255,7 @@ int cache_writer_resume(struct cache_writer **ret, struct cache *cache, const st
 	}
 	if (fstat(writer->fd, &st))
 		return disk_error(cache, errno, err, "begin a blob");
-	writer->offset = (uint64_t)st.st_size;
+	writer->offset = writer->handed_over = (uint64_t)st.st_size;
 	*ret_offset = writer->offset;
 	*ret = TAKE(writer);
 	return 0;
@@ -285,6 +287,17 @@ static bool is_full(int code)
 	return code == ENOSPC || code == EDQUOT;
 }
 
+/* The disk begins while more bytes arrive: the fsync at the end, which readers wait for, finds
+ * little left to do.  That is also who is told of errors. */
+static void hand_over(struct cache_writer *writer)
+{
+	if (writer->offset - writer->handed_over < WRITEBACK_STEP)
+		return;
+	(void)sync_file_range(writer->fd, (off_t)writer->handed_over,
+		(off_t)(writer->offset - writer->handed_over), SYNC_FILE_RANGE_WRITE);
+	writer->handed_over = writer->offset;
+}
+
 int cache_writer_append(
 	struct cache_writer *writer, const void *bytes, size_t len, struct error *err)
 {
@@ -303,6 +316,7 @@ int cache_writer_append(
 		return disk_error(writer->cache, code, err, "write");
 	}
 	writer->offset += len;
+	hand_over(writer);
 	return 0;
 }
 
@@ -327,7 +341,7 @@ int cache_writer_reset(struct cache_writer *writer, struct error *err)
 {
 	if (ftruncate(writer->fd, 0))
 		return disk_error(writer->cache, errno, err, "truncate");
-	writer->offset = 0;
+	writer->offset = writer->handed_over = 0;
 	return 0;
 }
 
