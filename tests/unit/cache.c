@@ -654,6 +654,71 @@ static void a_partial_can_start_over(void **state)
 	cache_close(cache);
 }
 
+/* What the disk was told to begin with; never fails but when told to. */
+static struct {
+	unsigned calls;
+	uint64_t end;
+	bool fails;
+} written_back;
+
+int __wrap_sync_file_range(int fd, off_t offset, off_t len, unsigned flags);
+
+int __wrap_sync_file_range(int fd, off_t offset, off_t len, unsigned flags)
+{
+	struct stat st;
+
+	written_back.calls++;
+	assert_int_equal(flags, SYNC_FILE_RANGE_WRITE); /* and does not wait for it */
+	assert_int_equal((uint64_t)offset, written_back.end);
+	written_back.end += (uint64_t)len;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(written_back.end <= (uint64_t)st.st_size);
+	if (!written_back.fails)
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+/* Bytes from where the last ones ended. */
+static void append_pieces(struct cache_writer *writer, uint64_t len)
+{
+	static const char piece[64 << 10];
+
+	for (uint64_t done = 0; done < len; done += sizeof piece)
+		assert_int_equal(cache_writer_append(writer, piece, sizeof piece, NULL), 0);
+}
+
+/* Each byte once, 8 MiB at a time: no more than that is left for the end. */
+static void the_disk_writes_while_bytes_come(void **state)
+{
+	struct cache *cache = open_cache(*state, UNKNOWN);
+	struct digest digest = hello();
+	struct cache_writer *writer;
+	uint64_t offset;
+
+	memset(&written_back, 0, sizeof written_back);
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), 0);
+	append_pieces(writer, 20 << 20);
+	assert_int_equal(written_back.calls, 2);
+	assert_int_equal(written_back.end, 16 << 20);
+	cache_writer_free(writer, true);
+
+	written_back.end = 20 << 20; /* who resumes leaves alone what is there */
+	assert_int_equal(cache_writer_resume(&writer, cache, &digest, &offset, NULL, NULL), 0);
+	assert_int_equal(offset, 20 << 20);
+	append_pieces(writer, 8 << 20);
+	assert_int_equal(written_back.calls, 3);
+	assert_int_equal(written_back.end, 28 << 20);
+
+	assert_int_equal(cache_writer_reset(writer, NULL), 0);
+	written_back.end = 0;
+	written_back.fails = true; /* what the disk cannot write, fsync tells */
+	append_pieces(writer, 8 << 20);
+	assert_int_equal(written_back.calls, 4);
+	cache_writer_free(writer, false);
+	cache_close(cache);
+}
+
 /* --- no room --- */
 
 static void full_child(struct place *place)
@@ -1597,6 +1662,7 @@ int main(void)
 		PLACED(a_living_writers_file_is_not_collected),
 		PLACED(waiting_ends_with_a_cancel),
 		PLACED(a_partial_can_start_over),
+		PLACED(the_disk_writes_while_bytes_come),
 		PLACED(a_full_disk_is_enospc),
 		PLACED(some_of_a_disk_is_left),
 		PLACED(what_nobody_asked_for_leaves_room),
