@@ -208,6 +208,8 @@ WRAP(rename, -1, int, renameat, (int from_dir, const char *from, int to_dir, con
 WRAP(rename, -1, int, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
 WRAP(rename, -1, int, unlink, (const char *path), (path))
 WRAP(sync, -1, int, fsync, (int fd), (fd))
+WRAP(sync, -1, int, sync_file_range, (int fd, off_t offset, off_t len, unsigned flags),
+	(fd, offset, len, flags))
 WRAP(read, -1, ssize_t, pread64, (int fd, void *bytes, size_t len, off_t offset),
 	(fd, bytes, len, offset))
 WRAP(read, NULL, struct dirent64 *, readdir64, (DIR * dir), (dir))

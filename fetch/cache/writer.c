@@ -288,14 +288,17 @@ static bool is_full(int code)
 }
 
 /* The disk begins while more bytes arrive: the fsync at the end, which readers wait for, finds
- * little left to do.  That is also who is told of errors. */
-static void hand_over(struct cache_writer *writer)
+ * little left to do.  It need not tell again of what fails here.  0 or a positive errno. */
+static int hand_over(struct cache_writer *writer)
 {
-	if (writer->offset - writer->handed_over < WRITEBACK_STEP)
-		return;
-	(void)sync_file_range(writer->fd, (off_t)writer->handed_over,
-		(off_t)(writer->offset - writer->handed_over), SYNC_FILE_RANGE_WRITE);
+	uint64_t begin = writer->handed_over, len = writer->offset - begin;
+
+	if (len < WRITEBACK_STEP)
+		return 0;
 	writer->handed_over = writer->offset;
+	if (!sync_file_range(writer->fd, (off_t)begin, (off_t)len, SYNC_FILE_RANGE_WRITE))
+		return 0;
+	return errno == ENOSYS ? 0 : errno; /* gVisor, for one: all is left to fsync */
 }
 
 int cache_writer_append(
@@ -316,8 +319,8 @@ int cache_writer_append(
 		return disk_error(writer->cache, code, err, "write");
 	}
 	writer->offset += len;
-	hand_over(writer);
-	return 0;
+	code = hand_over(writer);
+	return code ? disk_error(writer->cache, code, err, "write") : 0;
 }
 
 int cache_writer_reserve(struct cache_writer *writer, uint64_t len, struct error *err)

@@ -654,11 +654,11 @@ static void a_partial_can_start_over(void **state)
 	cache_close(cache);
 }
 
-/* What the disk was told to begin with; never fails but when told to. */
+/* What the disk was told to begin with, and what it says to that. */
 static struct {
 	unsigned calls;
 	uint64_t end;
-	bool fails;
+	int code;
 } written_back;
 
 int __wrap_sync_file_range(int fd, off_t offset, off_t len, unsigned flags);
@@ -673,17 +673,15 @@ int __wrap_sync_file_range(int fd, off_t offset, off_t len, unsigned flags)
 	written_back.end += (uint64_t)len;
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_true(written_back.end <= (uint64_t)st.st_size);
-	if (!written_back.fails)
-		return 0;
-	errno = EIO;
-	return -1;
+	errno = written_back.code;
+	return written_back.code ? -1 : 0;
 }
+
+static const char piece[64 << 10];
 
 /* Bytes from where the last ones ended. */
 static void append_pieces(struct cache_writer *writer, uint64_t len)
 {
-	static const char piece[64 << 10];
-
 	for (uint64_t done = 0; done < len; done += sizeof piece)
 		assert_int_equal(cache_writer_append(writer, piece, sizeof piece, NULL), 0);
 }
@@ -712,9 +710,14 @@ static void the_disk_writes_while_bytes_come(void **state)
 
 	assert_int_equal(cache_writer_reset(writer, NULL), 0);
 	written_back.end = 0;
-	written_back.fails = true; /* what the disk cannot write, fsync tells */
+	written_back.code = ENOSYS; /* there is fsync, still */
 	append_pieces(writer, 8 << 20);
 	assert_int_equal(written_back.calls, 4);
+
+	written_back.code = EIO; /* which fsync need not repeat */
+	append_pieces(writer, (8 << 20) - (64 << 10));
+	assert_int_equal(cache_writer_append(writer, piece, sizeof piece, NULL), -EIO);
+	assert_int_equal(written_back.calls, 5);
 	cache_writer_free(writer, false);
 	cache_close(cache);
 }
