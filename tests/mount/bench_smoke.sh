@@ -18,6 +18,7 @@ for row in {1..19}; do
 	grep -qE "^\| \*\*$row\*\* \|" "$work/docs/benchmarks.md" || fail "row $row is not in the page"
 done
 assert_eq "$(tail -n 1 "$work/stdout" | cut -d : -f 1)" "19 rows" "the last line"
+assert_eq "$(grep -cE 'verifying alone [0-9.]+ s' "$work/stdout")" 2 "rows that verifying alone is shown for"
 assert_eq "$(sed '/^<!-- written/,/^<!-- to here/d' "$work/docs/benchmarks.md")" \
 	"$(sed '/^<!-- written/,/^<!-- to here/d' "$repository/docs/benchmarks.md")" "what is kept by hand"
 
