@@ -11,16 +11,14 @@ complain() {
 	bad=1
 }
 
-# packages FILE: the development packages that it names, without those of the language itself.
-packages() { grep -oE '\b[a-z0-9.+-]+-dev\b' "$1" | grep -vx 'libc6-dev' | sort -u; }
+# packages: the development packages that the input names.
+packages() { grep -oE '\b[a-z0-9.+-]+-dev\b' | sort -u; }
 
-mapfile -t wanted < <(sed -n '/^Build-Depends:/,/^[^ ]*$/p' debian/control | grep -v '<!nocheck>' |
-	packages /dev/stdin)
-((${#wanted[@]})) || complain "debian/control: no packages found"
+wanted=$(sed -n '/^Build-Depends:/,/^Standards-Version:/p' debian/control | grep -v '<!nocheck>' | packages)
 for builder in "${builders[@]}"; do
-	for package in "${wanted[@]}"; do
-		packages "$builder" | grep -qxF -- "$package" || complain "$builder: $package is missing"
-	done
+	while read -r package; do
+		complain "$builder: $package is missing"
+	done < <(comm -23 - <(packages <"$builder") <<<"$wanted")
 	grep -qE '\bg\+\+' "$builder" || complain "$builder: g++ is missing"
 done
 exit "$bad"
