@@ -129,7 +129,8 @@ static int child_new(
 
 	if (builder->named_count >= TREE_ENTRIES_MAX)
 		return -EFBIG;
-	if (builder->named_count >= builder->bucket_count / 2) /* others cost cache misses */
+	/* Each node in a bucket that is not the one looked for is a cache miss. */
+	if (builder->named_count >= builder->bucket_count / 2)
 		rc = grow_buckets(builder);
 	if (!rc)
 		rc = node_alloc(builder, ret);
@@ -231,6 +232,7 @@ static int take_name(struct tree_builder *builder, uint32_t parent, const char *
 
 	if (rc)
 		return rc;
+	/* A name that was nowhere is not here. */
 	*ret = offset < known ? child_at(builder, parent, offset) : TREE_NONE;
 	if (*ret == TREE_NONE)
 		return child_new(builder, parent, offset, len, ret);
