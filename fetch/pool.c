@@ -9,13 +9,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fetch/thread.h"
 #include "model/cleanup.h"
-
-enum { THREAD_NAME_MAX = 16 }; /* what the kernel keeps, with the NUL */
 
 struct pool {
 	void (*finished)(void *context, struct job *job);
@@ -25,8 +22,8 @@ struct pool {
 	struct job *first, **last; /* under lock, like all below */
 	unsigned queued, waiting;  /* jobs; threads that sleep, or were just woken */
 	bool is_closing;
-	char name[THREAD_NAME_MAX]; /* never changes, like max */
-	unsigned max, count;        /* threads; none is added once is_closing is set */
+	const char *name;    /* never changes, like max */
+	unsigned max, count; /* threads; none is added once is_closing is set */
 	pthread_t threads[];
 };
 
@@ -89,7 +86,7 @@ int pool_new(struct pool **ret, const char *name, unsigned threads,
 	pool->context = context;
 	pool->last = &pool->first;
 	pool->max = threads;
-	(void)snprintf(pool->name, sizeof pool->name, "%s", name);
+	pool->name = name;
 	(void)pthread_mutex_init(&pool->lock, NULL); /* cannot fail with default attributes */
 	(void)pthread_cond_init(&pool->changed, NULL);
 	rc = start_thread(pool);

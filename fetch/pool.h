@@ -21,7 +21,7 @@ struct job {
 };
 
 struct pool;
-/* threads: at most so many, and at least one. */
+/* name: of its threads, kept and not copied.  threads: at most so many, and at least one. */
 int pool_new(struct pool **ret, const char *name, unsigned threads,
 	void (*finished)(void *context, struct job *job), void *context, struct error *err);
 void pool_submit(struct pool *pool, struct job *job);
